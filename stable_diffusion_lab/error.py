@@ -1,0 +1,66 @@
+"""Errors that a user can cause, and the exit code of each.
+
+Every message answers three questions in one line: what is wrong, where, and what to do about it.
+"""
+
+from typing import ClassVar
+
+
+class LabError(Exception):
+    """A failure with a known cause. Printed as one line without a traceback.
+
+    Args:
+        tag: short stable identifier such as ``"CFG-KEY"``, for searching and for scripts.
+        message: what is wrong, where, and what to do.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, tag: str, message: str) -> None:
+        super().__init__(message)
+        self.tag = tag
+
+    def __str__(self) -> str:
+        return f"error[{self.tag}]: {self.args[0]}"
+
+
+class ConfigError(LabError):
+    """The configuration or the command line is wrong."""
+
+    exit_code = 2
+
+
+class DataError(LabError):
+    """A data set is missing, unreadable, too small or out of range."""
+
+    exit_code = 3
+
+
+class CheckpointError(LabError):
+    """A checkpoint is missing, damaged or does not fit the configuration."""
+
+    exit_code = 4
+
+
+class DiskError(LabError):
+    """The run folder cannot be written."""
+
+    exit_code = 5
+
+
+class DistributedError(LabError):
+    """A process of a distributed run failed, hung or drifted apart from the others."""
+
+    exit_code = 6
+
+
+class NonFiniteError(LabError):
+    """A loss or a weight is NaN or infinite."""
+
+    exit_code = 7
+
+
+class RefusedError(LabError):
+    """Something was refused because running it would not be safe."""
+
+    exit_code = 9

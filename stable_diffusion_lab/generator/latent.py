@@ -1,0 +1,48 @@
+"""A generator that drafts latents for the refiner to decode."""
+
+import torch
+from torch import Tensor, nn
+
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
+from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.generator.mixture import Mixture
+from stable_diffusion_lab.layer.mlp import ResidualMLP
+
+
+class Latent(Generator):
+    """A residual network that bends a mixture of Gaussians onto the latents of real data.
+
+    Noise from a mixture gives each mode of the data a place of its own to come from (DeLiGAN, Gurumurthy
+    et al. 2017); here the mixture is fitted to the data by EM when the generator begins to learn,
+    instead of learnt with it. The last layer starts at zero, so the network begins as the identity
+    and everything it learns is what Gaussians cannot do.
+
+    Args:
+        start: the mixture that drafts begin from; one component is a whitened Gaussian.
+        hidden_dim: width of the residual stream.
+        blocks: number of residual blocks.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, start: Mixture, hidden_dim: PositiveInt = 256, blocks: NonNegativeInt = 3) -> None:
+        super().__init__(start.noise_dim, start.shape)
+        (latent_dim,) = self.shape
+        self.start = start
+        self.network = ResidualMLP(latent_dim, hidden_dim, latent_dim, blocks)
+        nn.init.zeros_(self.network.leave.weight)
+        nn.init.zeros_(self.network.leave.bias)
+        self.register_buffer("mean", torch.zeros(latent_dim))
+        self.register_buffer("scale", torch.ones(latent_dim))
+
+    def forward(self, noise: Tensor) -> Tensor:
+        begun = self.start(noise)
+        return begun + self.scale * self.network((begun - self.mean) / self.scale)
+
+    @torch.no_grad()
+    def initialise(self, codes: Tensor) -> None:
+        """Fit the start to real codes ``[N, latent_dim]`` and take their mean and spread as units."""
+        self.start.initialise(codes)
+        self.mean.copy_(codes.mean(dim=0))
+        self.scale.copy_(codes.std(dim=0))

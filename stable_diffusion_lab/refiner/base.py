@@ -1,0 +1,54 @@
+"""The refining half of the pair: variational inference, trained on real data."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from stable_diffusion_lab.layer.posterior import Posterior
+
+
+class Refiner(nn.Module, ABC):
+    """A variational autoencoder used as a corrector of drafts.
+
+    Attributes:
+        shape: shape of one sample, e.g. ``(1, 28, 28)``.
+        latent_dim: width of the latent vector h.
+        decoder_scale: standard deviation of the Gaussian likelihood p(x | h), in units of the
+            sample range [-1, 1].
+    """
+
+    def __init__(self, shape: tuple[int, ...], latent_dim: int, decoder_scale: float) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        self.latent_dim = latent_dim
+        self.decoder_scale = decoder_scale
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Posterior:
+        """Infer q(h | x) from samples ``[B, *shape]``."""
+
+    @abstractmethod
+    def decode(self, h: Tensor) -> Tensor:
+        """Mean of p(x | h): ``[B, latent_dim]`` to ``[B, *shape]`` in [-1, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine drafts ``[B, *shape]``: one pass through the posterior mean and the decoder."""
+        return self.decode(self.encode(x).mean)
+
+    def elbo(self, clean: Tensor, observed: Tensor) -> Tensor:
+        """Evidence lower bound on log p(clean), inferred from what was observed.
+
+        With ``observed = clean`` this is the bound of Kingma & Welling (2014, eq. 3); with a
+        corrupted ``observed`` it is the denoising criterion of Im et al. (2017, eq. 5), still a
+        lower bound on log p(clean) for every observed value.
+
+        Args:
+            clean: samples to explain, ``[B, *shape]``.
+            observed: what the encoder sees, ``[B, *shape]``.
+
+        Returns:
+            Nats per sample ``[B]``, up to the constant -D/2 log(2 pi decoder_scale^2).
+        """
+        posterior = self.encode(observed)
+        error = (clean - self.decode(posterior.sample())).flatten(1).square().sum(dim=1)
+        return -0.5 * error / self.decoder_scale**2 - posterior.kl()

@@ -1,0 +1,60 @@
+"""A convolutional VAE."""
+
+import math
+
+from torch import Tensor, nn
+
+from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
+from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.refiner.base import Refiner
+
+
+class Convolutional(Refiner):
+    """Two strided convolutions down, two transposed ones up, and a hidden layer beside the latents.
+
+    Args:
+        shape: ``(C, H, W)`` of one sample; H and W divisible by 4.
+        latent_dim: width of the latent vector.
+        channels: channels of the first map; the second has twice as many.
+        hidden_dim: width of the dense layer on either side of the latents.
+        decoder_scale: standard deviation of the likelihood, in units of the range [-1, 1].
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        latent_dim: PositiveInt,
+        channels: PositiveInt,
+        hidden_dim: PositiveInt,
+        decoder_scale: PositiveFloat,
+    ) -> None:
+        super().__init__(shape, latent_dim, decoder_scale)
+        colours, height, width = shape
+        small = (2 * channels, height // 4, width // 4)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(colours, channels, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(channels, 2 * channels, 4, 2, 1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(math.prod(small), hidden_dim),
+            nn.SiLU(),
+            nn.Linear(hidden_dim, 2 * latent_dim),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_dim, hidden_dim),
+            nn.SiLU(),
+            nn.Linear(hidden_dim, math.prod(small)),
+            nn.SiLU(),
+            nn.Unflatten(1, small),
+            nn.ConvTranspose2d(2 * channels, channels, 4, 2, 1),
+            nn.SiLU(),
+            nn.ConvTranspose2d(channels, colours, 4, 2, 1),
+            nn.Tanh(),
+        )
+
+    def encode(self, x: Tensor) -> Posterior:
+        return Posterior(*self.encoder(x).chunk(2, dim=1))
+
+    def decode(self, h: Tensor) -> Tensor:
+        return self.decoder(h)
