@@ -1,0 +1,146 @@
+"""Any folder of images."""
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.data.base import Data, Split
+from stable_diffusion_lab.error import ConfigError, DataError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # decoders that start no other program
+PIXEL_LIMIT = 25_000_000
+NAMED_PROBLEMS = 10
+MODES = {1: "L", 3: "RGB"}
+
+
+class ImageFolder(Data):
+    """Every image below a folder, cropped to the middle and resized, without labels.
+
+    An image belongs to a split by the hash of its path inside the folder, 80/10/10, so that adding
+    files moves none of the others. Hidden files and folders are left out. Transparency is put on white
+    and 16-bit images are scaled to 8 bits.
+
+    Args:
+        path: the folder.
+        shape: ``(channels, size, size)``.
+        size: height and width in pixels after resizing (Lanczos).
+        channels: 1 for grey, 3 for colour.
+        name: short name for logs and folders.
+
+    Raises:
+        ConfigError: if ``channels`` is neither 1 nor 3.
+        DataError: if the folder is missing or has no images, or files cannot be read, naming them.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        shape: tuple[int, ...],
+        size: PositiveInt = 32,
+        channels: PositiveInt = 3,
+        name: str = "image_folder",
+    ) -> None:
+        if channels not in MODES:
+            raise ConfigError("CFG-VALUE", f"data.channels: {channels}; choose from [1, 3]")
+        folder = Path(path)
+        files = sorted(_find(folder))
+        if not files:
+            raise DataError("DATA-EMPTY", f"{folder}: no images; they end in {' '.join(sorted(SUFFIXES))}")
+        images = _decode_all(folder, files, size, channels)
+        share = np.array([_tenth(file) for file in files])
+        parts = (share < 8, share == 8, share == 9)
+        super().__init__(name, shape, *(Split(images[torch.from_numpy(part)], None) for part in parts))
+
+
+def _find(folder: Path) -> Iterator[str]:
+    """Paths of images relative to the folder."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError("DATA-MISSING", f"{error.filename}: {error.strerror}; set data.path") from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield (Path(parent) / name).relative_to(folder).as_posix()
+
+
+def _tenth(file: str) -> int:
+    """Which of ten equal shares of all possible paths a path falls into."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big") % 10
+
+
+def _decode_all(folder: Path, files: list[str], size: int, channels: int) -> torch.Tensor:
+    """Images ``[N, channels, size, size]``, or one error that names the files at fault."""
+
+    def attempt(file: str) -> np.ndarray | str:
+        try:
+            return _decode(folder / file, size, channels)
+        except UnidentifiedImageError:
+            return f"{file}: not an image"
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            EOFError,
+            struct.error,
+            Image.DecompressionBombError,
+        ) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            return f"{file}: {reason}"
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = list(pool.map(attempt, files))
+    problems = [result for result in results if isinstance(result, str)]
+    if problems:
+        rest = len(problems) - NAMED_PROBLEMS
+        named = "; ".join(problems[:NAMED_PROBLEMS]) + (f"; and {rest} more" if rest > 0 else "")
+        message = (
+            f"{folder}: {len(problems)} of {len(files)} images unreadable, remove or replace them: {named}"
+        )
+        raise DataError("DATA-IMAGE", message.replace("\n", " "))
+    return torch.from_numpy(np.stack([result for result in results if not isinstance(result, str)]))
+
+
+def _decode(path: Path, size: int, channels: int) -> np.ndarray:
+    """One image as ``[channels, size, size]`` uint8."""
+    if path.stat().st_size == 0:
+        raise ValueError("empty file")
+    with Image.open(path, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > PIXEL_LIMIT:
+            megapixels = width * height / 1e6
+            raise ValueError(f"{width}x{height} = {megapixels:.0f} Mpx, limit {PIXEL_LIMIT / 1e6:.0f} Mpx")
+        image.load()
+        upright = _opaque(_eight_bit(ImageOps.exif_transpose(image)))
+        fitted = ImageOps.fit(upright.convert(MODES[channels]), (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; Pillow's own conversion would clip it."""
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, which have no fixed range")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("more than 16 bits per pixel")
+    return Image.fromarray((values / 257).round().astype(np.uint8))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Put transparent images on white."""
+    if not image.has_transparency_data:
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA"))

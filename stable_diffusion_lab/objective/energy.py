@@ -1,0 +1,33 @@
+"""The energy distance between a batch of drafts and a batch of data."""
+
+import torch
+from torch import Tensor
+
+from stable_diffusion_lab.batch import Batch, Draft
+from stable_diffusion_lab.layer.distance import distance
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.objective.base import Objective
+
+
+def mean_within(x: Tensor) -> Tensor:
+    """E |x - x'| over all pairs of different points among ``[N, D]``, N > 1."""
+    n = len(x)
+    each = distance(x, x)
+    return (each.sum() - each.diagonal().sum()) / (n * (n - 1))
+
+
+def energy_distance(x: Tensor, y: Tensor) -> Tensor:
+    """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: a scalar that may be negative near zero.
+
+    Szekely & Rizzo (2013, eq. 2.4) as a U-statistic of points ``[N, D]`` and ``[M, D]``, N, M > 1.
+    """
+    return 2 * distance(x, y).mean() - mean_within(x) - mean_within(y)
+
+
+class Energy(Objective):
+    """Energy distance: a proper scalar loss without a parameter, the plainest member of the family."""
+
+    def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
+        compared = model.compare(draft.code, batch.clean)
+        terms = [energy_distance(c.generated.flatten(1), c.real.flatten(1)) for c in compared]
+        return {"generator": torch.stack(terms).mean()}

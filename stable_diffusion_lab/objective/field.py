@@ -1,0 +1,67 @@
+"""Learning by following a vector field on samples: the flow reading of the reverse KL divergence."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from stable_diffusion_lab.batch import Batch, Draft
+from stable_diffusion_lab.layer.distance import typical_distance
+from stable_diffusion_lab.layer.ranks import gather, own_rows
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.objective.base import Objective
+
+
+class VectorField(Objective):
+    """Moves every generated sample along a field that vanishes where both distributions agree.
+
+    The generator regresses on its own output displaced by the field V, held constant (Deng et al. 2026,
+    arXiv 2602.04770, section 3):
+
+        loss = mean (x/s - sg(x/s + V))^2,   V = sum_t V_t / rms(V_t),   s = rms |x - t| / sqrt(D),
+
+    with t all generated and real points. Its *gradient* is what trains. Its *value* would be constant by
+    construction, so the term reports rms(V_t) before normalisation instead, averaged over t: how far, in
+    units of s, the samples still want to move. It falls as the distributions meet.
+
+    The points of all ranks make one field, so several processes learn what one does from the same batch.
+    """
+
+    @abstractmethod
+    def field(self, generated: Tensor, real: Tensor) -> Tensor:
+        """Where generated points want to go, before normalisation.
+
+        Args:
+            generated: ``[N, D]``, in units of s.
+            real: ``[M, D]``, in units of s.
+
+        Returns:
+            One field per temperature, ``[T, N, D]``.
+        """
+
+    def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
+        compared = model.compare(draft.code, batch.clean)
+        terms = [self.follow(c.generated.flatten(1), c.real.flatten(1)) for c in compared]
+        return {"generator": torch.stack(terms).mean()}
+
+    def follow(self, generated: Tensor, real: Tensor) -> Tensor:
+        """The loss for generated ``[N, D]`` and real ``[M, D]`` points; half precision is widened."""
+        wide = torch.promote_types(generated.dtype, torch.float32)
+        with torch.autocast(generated.device.type, enabled=False):
+            generated = generated.to(wide)
+            step, size, unit = self.step(gather(generated), gather(real.to(wide)))
+            mine = own_rows(step, len(generated))
+            x = generated / unit
+            loss = (x - (x + mine).detach()).square().mean()
+        return loss + (size - loss).detach()
+
+    @torch.no_grad()
+    def step(self, generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """V ``[N, D]``, its size before normalisation, and the unit s of length."""
+        everything = torch.cat([generated, real])
+        unit = typical_distance(generated, everything) / generated.shape[1] ** 0.5
+        unit = unit.clamp_min(torch.finfo(unit.dtype).tiny)
+        fields = self.field(generated / unit, real / unit)
+        size = fields.square().mean(dim=(1, 2), keepdim=True).sqrt()
+        # The floor keeps rounding errors from being blown up to full size where the field vanishes.
+        return (fields / size.clamp_min(1e-6)).sum(0), size.mean(), unit
