@@ -1,0 +1,170 @@
+"""The one LightningModule: terms of all objectives, summed into one scalar with one backward."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from stable_diffusion_lab.adapt.base import Adapt
+from stable_diffusion_lab.batch import Batch, Draft
+from stable_diffusion_lab.layer.image_range import to_sample
+from stable_diffusion_lab.layer.seeding import fold
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.objective.base import Objective
+from stable_diffusion_lab.training.optimizer import PlayerAdam
+from stable_diffusion_lab.training.schedule import Schedule
+
+
+class System(LightningModule):
+    """Trains a pair. Lightning stays in automatic mode: one loss, one backward, one optimiser.
+
+    Each objective returns terms by player, built so that a term's gradient reaches that player only. Their
+    weighted sum is the loss, so plain DDP, clipping, accumulation and precision work as they are, and all
+    players move at the same time. The batch counter, not the optimiser's step, keys every random number.
+
+    Args:
+        model: the pair that learns.
+        refinement: objectives by name that train the refiner; active from the first batch.
+        objectives: objectives by name that train the generator; active after the head start.
+        adapt: weighs the terms.
+        schedule: when each player learns.
+        optimizer: builds the optimiser from the players' parameters.
+        ema_decay: decay of the running average of the pair's weights, which is what generates.
+        seed: all noise is a function of (seed, batch number, sample index).
+    """
+
+    def __init__(
+        self,
+        model: Pair,
+        refinement: Mapping[str, Objective],
+        objectives: Mapping[str, Objective],
+        adapt: Adapt,
+        schedule: Schedule,
+        optimizer: PlayerAdam,
+        ema_decay: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.refinement = nn.ModuleDict(refinement)
+        self.objectives = nn.ModuleDict(objectives)
+        self.adapt = adapt
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.ema_decay = ema_decay
+        self.seed = seed
+        self.batches_seen = 0
+        self.terms: dict[str, Tensor] = {}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        draft = self.draw(batch)
+        terms = {
+            f"{name}/{player}": term
+            for name, objective in self.active().items()
+            for player, term in objective(self.model, batch, draft).items()
+        }
+        loss = self.adapt(terms, draft)
+        self.terms = {key: term.detach() for key, term in terms.items()}
+        return loss + self.absent()
+
+    def draw(self, batch: Batch) -> Draft:
+        """The generator's draft for this step; an empty one while the generator does not learn yet.
+
+        Noise is drawn for the batch of all ranks, and each takes its rows: ranks change nothing.
+        """
+        learns = self.schedule.learns("generator", self.batches_seen)
+        count = len(batch.clean) * self.trainer.world_size if learns else 0
+        rng = torch.Generator().manual_seed(fold(self.seed, self.batches_seen))
+        noise = torch.randn(count, self.model.generator.noise_dim, generator=rng)
+        noise = noise[self.global_rank :: self.trainer.world_size].to(self.device)
+        return Draft(noise, self.model.generator(noise))
+
+    def active(self) -> dict[str, Objective]:
+        """Objectives of the players that learn now."""
+        step = self.batches_seen
+        refinement = self.refinement if self.schedule.learns("refiner", step) else {}
+        objectives = self.objectives if self.schedule.learns("generator", step) else {}
+        return {**refinement, **objectives}
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Trainable parameters by player; one that two players share belongs to the first."""
+        modules = [("generator", self.model.generator), ("refiner", self.model.refiner)]
+        for objective in [*self.refinement.values(), *self.objectives.values()]:
+            modules += list(objective.named_children())
+        players: dict[str, list[nn.Parameter]] = {}
+        taken: set[nn.Parameter] = set()
+        for name, module in modules:
+            fresh = [p for p in module.parameters() if p.requires_grad and p not in taken]
+            if fresh:
+                players.setdefault(name, []).extend(fresh)
+                taken.update(fresh)
+        return players
+
+    def absent(self) -> Tensor:
+        """Zero that depends on the players that rest: DDP wants a gradient for every parameter."""
+        zero = torch.zeros((), device=self.device)
+        if self.trainer.world_size == 1:
+            return zero
+        return 0.0 * sum((parameter.sum() for parameter in self.resting()), zero)
+
+    def resting(self) -> list[nn.Parameter]:
+        """Parameters of the players that do not learn from this batch."""
+        groups = self.trainer.optimizers[0].param_groups
+        resting = [g for g in groups if not self.schedule.learns(g["player"], self.batches_seen)]
+        return [parameter for group in resting for parameter in group["params"]]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(fold(self.seed, self.batches_seen, self.global_rank))
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["peak_lr"] * self.schedule.rate(group["player"], self.batches_seen)
+        if self.batches_seen == self.schedule.refiner_stop:
+            self.model.refiner.load_state_dict(self.average.refiner.state_dict())
+        if self.batches_seen == self.schedule.generator_start:
+            self.model.generator.initialise(self.codes())
+            self.average.generator.load_state_dict(self.model.generator.state_dict())
+
+    @torch.no_grad()
+    def codes(self) -> Tensor:
+        """The training data in the generator's space, ``[N, *generator.shape]``."""
+        chunks = self.trainer.train_dataloader.split.images.split(1024)
+        return torch.cat([self.model.embed(to_sample(chunk.to(self.device))) for chunk in chunks])
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # Adam moves a parameter on a zero gradient (momentum), but leaves one without gradient alone.
+        for parameter in self.resting():
+            parameter.grad = None
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each player by itself: a critic's penalty must not shrink the generator's step."""
+        if gradient_clip_val:
+            for group in optimizer.param_groups:
+                nn.utils.clip_grad_norm_(group["params"], gradient_clip_val)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.batches_seen += 1
+        self.update_average()
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Exponential moving average of the weights, with a warm-up so that early steps are forgotten."""
+        decay = min(self.ema_decay, (1 + self.batches_seen) / (10 + self.batches_seen))
+        average, live = list(self.average.parameters()), list(self.model.parameters())
+        torch._foreach_lerp_(average, live, 1 - decay)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.players())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["batches_seen"] = self.batches_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.batches_seen = checkpoint["batches_seen"]
