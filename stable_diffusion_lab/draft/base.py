@@ -1,10 +1,14 @@
 """Where drafts live: the one place that knows whether a generator's output is an image."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.frozen import frozen
 from stable_diffusion_lab.refiner.base import Refiner
 
 
@@ -16,19 +20,41 @@ class Comparison(NamedTuple):
 
 
 class DraftSpace(ABC):
-    """The space that the generator draws in, and how it connects to samples and to the refiner."""
+    """The space that the generator draws in, and how it connects to samples and to the refiner.
+
+    Args:
+        stages: what is compared with the data: ``"draft"``, ``"refined"`` or both, each with the
+            same weight. With ``"refined"`` alone nothing holds the draft to the data, and it may
+            become an arbitrary code that only the refiner can read.
+
+    Raises:
+        ConfigError: if ``stages`` is empty or names something else.
+    """
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        if not stages or not set(stages) <= {"draft", "refined"}:
+            raise ConfigError("CFG-VALUE", f"draft.stages: {list(stages)}; choose from [draft, refined]")
+        self.stages = tuple(stages)
 
     @abstractmethod
     def render(self, code: Tensor, refiner: Refiner) -> Tensor:
-        """Turn the generator's output ``[B, *generator.shape]`` into samples ``[B, *sample shape]``."""
+        """Turn the generator's output ``[B, *generator.shape]`` into samples ``[B, *refiner.shape]``."""
 
     @abstractmethod
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
-        """Put real samples where the generator draws; the inverse of ``render`` on the data."""
+        """Put samples where the generator draws, ``[B, *refiner.shape]`` to ``[B, *generator.shape]``."""
 
     @abstractmethod
+    def refine(self, code: Tensor, refiner: Refiner) -> Tensor:
+        """What refinement does to a draft, seen in this space: ``[B, *generator.shape]`` to the same."""
+
     def compare(self, code: Tensor, clean: Tensor, refiner: Refiner) -> list[Comparison]:
         """What an objective holds against the data: the draft, its refinement, or both.
 
         The gradient reaches ``code`` only: the refiner is a constant, and real points carry no graph.
         """
+        with torch.no_grad():
+            real = self.embed(clean, refiner)
+        with frozen(refiner):
+            ways = {"draft": lambda: code, "refined": lambda: self.refine(code, refiner)}
+            return [Comparison(ways[stage](), real) for stage in self.stages]

@@ -1,18 +1,23 @@
 """Drafts in the refiner's own latent space."""
 
-import torch
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from stable_diffusion_lab.draft.base import Comparison, DraftSpace
+from stable_diffusion_lab.draft.base import DraftSpace
 from stable_diffusion_lab.refiner.base import Refiner
 
 
 class Latents(DraftSpace):
     """The generator draws latents; the refiner's decoder makes them samples.
 
-    The comparison happens in the latent space too, between drafted latents and posterior means of real
-    data. It costs no pass through the decoder, and far fewer dimensions have to be matched.
+    The comparison happens in the latent space too, with the posterior means of real data: far fewer
+    dimensions have to be matched. Comparing drafts costs no pass through the decoder; comparing
+    refinements costs one through decoder and encoder, with its gradient.
     """
+
+    def __init__(self, stages: Sequence[str] = ("draft",)) -> None:
+        super().__init__(stages)
 
     def render(self, code: Tensor, refiner: Refiner) -> Tensor:
         return refiner.decode(code)
@@ -20,6 +25,5 @@ class Latents(DraftSpace):
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
         return refiner.encode(clean).mean
 
-    def compare(self, code: Tensor, clean: Tensor, refiner: Refiner) -> list[Comparison]:
-        with torch.no_grad():
-            return [Comparison(code, self.embed(clean, refiner))]
+    def refine(self, code: Tensor, refiner: Refiner) -> Tensor:
+        return self.embed(self.render(code, refiner), refiner)

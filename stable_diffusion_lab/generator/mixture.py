@@ -30,7 +30,8 @@ class Mixture(Generator):
         self,
         shape: tuple[int, ...],
         components: PositiveInt = 64,
-        limit: PositiveInt = 60_000,
+        limit: PositiveInt = 20_000,
+        iterations: PositiveInt = 40,
         seed: Seed = 0,
     ) -> None:
         (latent_dim,) = shape

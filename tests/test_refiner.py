@@ -1,0 +1,50 @@
+"""Every refiner that conf/refiner names."""
+
+import pytest
+import torch
+
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.command.config_path import CONF
+from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.refiner.base import Refiner
+
+NAMES = sorted(path.stem for path in (CONF / "refiner").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name: str) -> None:
+    refiner = build(compose("train", [f"refiner={name}"]).refiner)
+    assert isinstance(refiner, Refiner)
+    x = torch.rand(5, *refiner.shape) * 2 - 1
+    posterior = refiner.encode(x)
+    assert posterior.mean.shape == posterior.log_variance.shape == (5, refiner.latent_dim)
+    refined = refiner(x)
+    assert refined.shape == x.shape
+    assert refined.abs().max() <= 1
+    torch.testing.assert_close(refined[1:3], refiner(x[1:3]))  # samples do not depend on their batch
+    assert refiner.elbo(x, x).shape == (5,)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_to_explain_a_few_images(name: str) -> None:
+    torch.manual_seed(0)
+    refiner = build(compose("train", [f"refiner={name}"]).refiner)
+    x = torch.rand(8, *refiner.shape) * 2 - 1
+    before = refiner.elbo(x, x).mean().item()
+    optimizer = torch.optim.Adam(refiner.parameters(), 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        (-refiner.elbo(x, x).mean()).backward()
+        optimizer.step()
+    assert refiner.elbo(x, x).mean().item() > before / 2  # both negative: less than half the nats are left
+
+
+def test_posterior_kl_is_the_closed_form() -> None:
+    mean, log_variance = torch.randn(4, 3).double(), torch.randn(4, 3).double()
+    q = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    truth = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(Posterior(mean, log_variance).kl(), truth)
+    h = torch.randn(4, 3).double()
+    constant = 1.5 * torch.log(torch.tensor(2 * torch.pi)).double()
+    torch.testing.assert_close(Posterior(mean, log_variance).log_prob(h), q.log_prob(h).sum(1) + constant)
