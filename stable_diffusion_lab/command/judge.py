@@ -1,0 +1,78 @@
+"""Scoring a pair, and showing the scores."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.data.base import Data
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.training.atomic import write_atomically
+from stable_diffusion_lab.training.evaluator import Evaluator
+
+
+def judge(config: DictConfig, data: Data, n: int | None, seed: int) -> Evaluator:
+    """The extractor and metrics of a run's config, ready to score.
+
+    Args:
+        config: of the run.
+        data: what to compare with.
+        n: number of generated samples; ``None`` for as many as a split has.
+        seed: of the generated samples.
+    """
+    extractor = build(config.extractor)
+    extractor.prepare(data, cache())
+    return Evaluator(data, extractor, {name: build(node) for name, node in config.metric.items()}, n, seed)
+
+
+def cache() -> Path:
+    """Where trained judges are kept: they belong to the data and not to a run."""
+    return Path(os.environ.get("SDLAB_CACHE", "~/.cache/stable-diffusion-lab")).expanduser()
+
+
+def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str, Any]:
+    """Everything about a pair that is worth a table: values by row and metric, and the counts behind them."""
+    flat = evaluator.score(model, split)
+    rows: dict[str, dict[str, float]] = {"draft": {}, "refined": {}}
+    for name, value in flat.items():
+        stage, metric = name.split("/")
+        rows[stage][metric] = value
+    rows["reconstruction"] = evaluator.reconstruction(model, split)
+    rows["floor"] = evaluator.floor(split)
+    return {
+        "split": split,
+        "batches": step,
+        "real": len(evaluator.data.splits[split].images),
+        "generated": evaluator.count(split),
+        "extractor": type(evaluator.extractor).__name__,
+        "scores": rows,
+    }
+
+
+def publish(evaluator: Evaluator, found: dict[str, Any], path: Path) -> None:
+    """Write scores to a file, and print them as one table."""
+    write_atomically(path, json.dumps(found, indent=2).encode())
+    Console().print(table(evaluator, found))
+
+
+def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:
+    """A row for each of draft, refined, reconstruction (real images, refined) and floor (training images).
+
+    The arrow of a metric shows which way is better.
+    """
+    counts = f"{found['generated']} generated, {found['real']} real"
+    title = f"{evaluator.data.name}, {found['split']} split, {found['batches']} batches; {counts}"
+    ways = {k: up for metric in evaluator.metrics.values() for k, up in metric.higher_is_better.items()}
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("", no_wrap=True)
+    for name in found["scores"]["draft"]:
+        shown.add_column(f"{name}{'↑' if ways[name] else '↓'}", justify="right", no_wrap=True)
+    for row, values in found["scores"].items():
+        shown.add_row(row, *(f"{value:.3g}" for value in values.values()))
+    return shown

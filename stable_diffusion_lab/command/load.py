@@ -1,0 +1,109 @@
+"""A trained model out of a run folder."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.check import check
+from stable_diffusion_lab.command.compose import guard
+from stable_diffusion_lab.error import CheckpointError, ConfigError, RefusedError
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.training.checkpoint import latest
+from stable_diffusion_lab.training.checkpoint_file import read
+
+_AVERAGE = "average."
+
+
+class Trained(NamedTuple):
+    """What a run folder holds.
+
+    Attributes:
+        config: resolved configuration of the run.
+        model: the pair with its averaged weights, ready to generate.
+        step: batches that it has seen.
+    """
+
+    config: DictConfig
+    model: Pair
+    step: int
+
+
+def load(run: Path, device: str = "cpu") -> Trained:
+    """The model of a run's newest undamaged checkpoint.
+
+    Args:
+        run: folder that training made.
+        device: a torch device, or ``auto``.
+
+    Raises:
+        ConfigError: if it is no run folder.
+        CheckpointError: if there is no usable checkpoint, or it does not fit the run's own config.
+        RefusedError: if the folder's config names something that it may not.
+    """
+    config = stored_config(run)
+    path = latest(run)
+    checkpoint = read(path)
+    model = build(config.model)
+    weights = {
+        name.removeprefix(_AVERAGE): weight
+        for name, weight in checkpoint["state_dict"].items()
+        if name.startswith(_AVERAGE)
+    }
+    fit(model, weights, path)
+    return Trained(config, model.to(pick(device)).eval(), checkpoint["batches_seen"])
+
+
+def stored_config(run: Path) -> DictConfig:
+    """The configuration of a run. Run folders get passed around: it is checked like a stranger's.
+
+    Raises:
+        ConfigError: if there is none, or it is not one of this program's.
+        RefusedError: if it wants to read the environment or to build what may not be built.
+    """
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise ConfigError("CFG-RUN", f"{run}: not a run folder (it has no config.yaml)")
+    guard([run])
+    config = OmegaConf.load(path)
+    if not isinstance(config, DictConfig):
+        raise ConfigError("CFG-RUN", f"{path}: not a configuration")
+    if "${" in str(OmegaConf.to_container(config, resolve=False)):
+        raise RefusedError("SEC-CONFIG", f"{path}: a stored config has plain values only, no ${{...}}")
+    check("train", config)
+    return config
+
+
+def fit(model: torch.nn.Module, weights: dict[str, Any], path: Path) -> None:
+    """Load weights into a network that has to have exactly these.
+
+    Raises:
+        CheckpointError: names the first differences.
+    """
+    own = model.state_dict()
+    odd = [name for name in {**own, **weights} if name not in own or name not in weights]
+    odd += [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    if odd:
+        first = ", ".join(odd[:3])
+        message = f"{path}: {len(odd)} tensors do not fit config.yaml beside it, such as {first}"
+        raise CheckpointError("CKPT-FIT", message)
+    model.load_state_dict(weights)
+
+
+def pick(device: str) -> torch.device:
+    """A device by name; ``auto`` takes the best there is.
+
+    Raises:
+        ConfigError: if torch knows no such device, or this machine has none.
+    """
+    if device == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator or torch.device("cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            "CFG-DEVICE", f"device: '{device}' is not available here; say cpu or auto"
+        ) from error

@@ -1,0 +1,67 @@
+"""Going on with a run: its own configuration, and the few things that may change."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.error import ConfigError
+
+# What a resumed run may have different, and what does not matter to it.
+FREE = ("trainer.max_steps", "trainer.devices", "logger")
+UNUSED = ("name", "runs", "resume", "experiment")
+
+
+def resumed(config: DictConfig, stored: DictConfig) -> DictConfig:
+    """The stored configuration, with the free keys that the command line sets.
+
+    Whatever the command line leaves at its default counts as not set: the run keeps its own value.
+
+    Args:
+        config: composed from the command line.
+        stored: of the run.
+
+    Raises:
+        ConfigError: names the first key that was changed and may not be, and both values.
+    """
+    default = compose("train")
+    own = flat(OmegaConf.to_container(stored))
+    usual, wanted = _comparable(default, stored), _comparable(config, stored)
+    for key, value in wanted.items():
+        if value != usual.get(key) and value != own.get(key):
+            have = own.get(key, "nothing")
+            message = f"{key}: the run has {have}, the command line {value}; leave it out or start a new run"
+            raise ConfigError("CFG-RESUME", message)
+    result = stored.copy()
+    for key in FREE:
+        value = _plain(config, key)
+        if value != _plain(default, key):
+            OmegaConf.update(result, key, value, merge=False)
+    if result.trainer.max_steps < stored.trainer.max_steps:
+        message = f"trainer.max_steps: the run has {stored.trainer.max_steps}, it can only become longer"
+        raise ConfigError("CFG-RESUME", message)
+    return result
+
+
+def _comparable(config: DictConfig, stored: DictConfig) -> dict[str, Any]:
+    """Values by key, as they were if nothing free had changed."""
+    copy = config.copy()
+    for key in (*FREE, *UNUSED):
+        OmegaConf.update(copy, key, OmegaConf.select(stored, key), merge=False, force_add=True)
+    return flat(OmegaConf.to_container(copy, resolve=True))
+
+
+def _plain(config: DictConfig, key: str) -> Any:
+    value = OmegaConf.select(config, key)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested containers by dotted key."""
+    if not isinstance(node, dict | list) or not node:
+        return {prefix: node}
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    leaves: dict[str, Any] = {}
+    for key, value in items:
+        leaves |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves

@@ -1,0 +1,63 @@
+"""The top-level values of each command. The config check reads the annotations from this file."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stable_diffusion_lab.bounds import Decay, PositiveInt, Seed
+
+Node = dict[str, Any]  # built from its _target_
+OptionalNode = dict[str, Any]  # the same, or {} for none
+Nodes = dict[str, Node]  # any number of nodes by name
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """``conf/train.yaml``."""
+
+    name: str
+    seed: Seed
+    runs: str
+    resume: str | None
+    batch_size: PositiveInt
+    data: Node
+    refiner: Node
+    draft: Node
+    critic: Node
+    generator: Node
+    model: Node
+    refinement: Nodes
+    objective: Nodes
+    adapt: Node
+    extractor: Node
+    metric: Nodes
+    logger: OptionalNode
+    trainer: Node
+    schedule: Node
+    optimizer: Node
+    ema_decay: Decay
+    evaluate_every: PositiveInt
+    sample_every: PositiveInt
+    save_every: PositiveInt
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """``conf/evaluate.yaml``."""
+
+    run: str
+    split: Literal["train", "validation", "test"]
+    n: PositiveInt | None
+    seed: Seed
+    device: str
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """``conf/sample.yaml``."""
+
+    run: str
+    n: PositiveInt
+    out: str
+    seed: Seed
+    batch_size: PositiveInt
+    device: str

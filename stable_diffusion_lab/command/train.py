@@ -1,0 +1,162 @@
+"""``sdlab train``: from a configuration to a run folder."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning import Callback, Trainer, seed_everything
+from omegaconf import DictConfig, OmegaConf
+from torch import distributed
+
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.judge import judge, publish, scores
+from stable_diffusion_lab.command.load import stored_config
+from stable_diffusion_lab.command.logger import close, loggers
+from stable_diffusion_lab.command.resume import resumed
+from stable_diffusion_lab.data.base import Data
+from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.training import run_folder
+from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
+from stable_diffusion_lab.training.checkpoint_file import AtomicCheckpointIO, read
+from stable_diffusion_lab.training.evaluator import Evaluator
+from stable_diffusion_lab.training.finite import Finite
+from stable_diffusion_lab.training.gallery import Gallery
+from stable_diffusion_lab.training.monitor import Monitor
+from stable_diffusion_lab.training.progress import Bar
+from stable_diffusion_lab.training.signals import Signals
+from stable_diffusion_lab.training.system import System
+from stable_diffusion_lab.training.terms import Terms
+
+
+class Start(NamedTuple):
+    """Where a run begins.
+
+    Attributes:
+        run: its folder.
+        config: what it follows; of a resumed run, its own.
+        checkpoint: what it goes on from; ``None`` for a fresh run.
+    """
+
+    run: Path
+    config: DictConfig
+    checkpoint: Path | None
+
+
+def train(config: DictConfig) -> None:
+    """Train, score the running average on the test split, and leave everything in the run folder.
+
+    Args:
+        config: composed from ``conf/train.yaml`` and checked.
+    """
+    start = begin(config)
+    first = run_folder.rank() == 0
+    lock = run_folder.locked(start.run) if first else nullcontext()
+    with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(start.run)}):
+        data = build(start.config.data)
+        evaluator = judge(start.config, data, None, start.config.seed)
+        for split in ("validation", "test"):
+            evaluator.check(split)
+        system = fit(start, data, evaluator)
+    if first:
+        found = scores(evaluator, system.average, "test", system.batches_seen)
+        publish(evaluator, found, start.run / "test.json")
+        print(f"{start.run}\nnext: sdlab sample run={start.run}")
+        print(f"      sdlab train resume={start.run} trainer.max_steps={2 * system.batches_seen}")
+
+
+def begin(config: DictConfig) -> Start:
+    """A fresh folder, or that of the run to go on with."""
+    if config.resume is not None:
+        run = Path(config.resume)
+        return Start(run, resumed(config, stored_config(run)), latest(run))
+    run = run_folder.given() or run_folder.create(Path(config.runs), config.name)
+    if run_folder.rank() == 0:
+        plain = OmegaConf.create(run_folder.redact(OmegaConf.to_container(config, resolve=True)))
+        run_folder.describe(run, OmegaConf.to_yaml(plain), ["sdlab", *sys.argv[1:]])
+    return Start(run, config, None)
+
+
+def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
+    """Build what learns, and train to the end."""
+    config = start.config
+    state = read(start.checkpoint) if start.checkpoint else {}
+    step = state.get("batches_seen", 0)
+    system = assemble(config)
+    trainer: Trainer = build(
+        config.trainer,
+        logger=loggers(config.logger, start.run, step),
+        callbacks=callbacks(config, start.run, evaluator),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=start.run,
+    )
+    rank, world = trainer.global_rank, trainer.world_size
+    share = divide(state.get("global_batch", config.batch_size * world), world)
+    batches = Batches(data.train, share, config.seed, trainer.max_steps, rank, world)
+    batches.first = step
+    try:
+        trainer.fit(system, batches, ckpt_path=start.checkpoint)
+    finally:
+        close()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+    return system
+
+
+def divide(global_batch: int, world: int) -> int:
+    """Samples per process. A resumed run keeps its global batch, so that it sees the same batches.
+
+    Raises:
+        ConfigError: if they cannot be shared out evenly.
+    """
+    share, rest = divmod(global_batch, world)
+    if rest:
+        message = f"the run has batches of {global_batch} samples, which {world} devices cannot share evenly"
+        raise ConfigError("CFG-RESUME", f"trainer.devices: {message}")
+    return share
+
+
+def assemble(config: DictConfig) -> System:
+    """The pair and all that teaches it, with the same initial weights on every rank."""
+    seed_everything(config.seed, verbose=False)
+    return System(
+        model=build(config.model),
+        refinement={name: build(node) for name, node in config.refinement.items()},
+        objectives={name: build(node) for name, node in config.objective.items()},
+        adapt=build(config.adapt),
+        schedule=build(config.schedule),
+        optimizer=build(config.optimizer),
+        ema_decay=config.ema_decay,
+        seed=config.seed,
+    )
+
+
+def callbacks(config: DictConfig, run: Path, evaluator: Evaluator) -> list[Callback]:
+    """What watches, shows, saves and stops the run, in the order in which it happens."""
+    monitor = Monitor(evaluator, config.evaluate_every)
+    checkpoint = Checkpoint(run, config.save_every)
+    return [
+        Finite(),
+        Terms(),
+        monitor,
+        Gallery(run, config.sample_every, config.seed),
+        Bar(lambda: monitor.latest),
+        Signals(checkpoint),
+        checkpoint,
+    ]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning from saying what does not concern a user of this program."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # batches have numbers
+        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")  # the average
+        warnings.filterwarnings("ignore", "The number of training batches")
+        warnings.filterwarnings("ignore", ".*is deprecated, use", module="lightning")
+        yield
