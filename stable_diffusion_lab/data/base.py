@@ -59,7 +59,7 @@ class Data:
             for tensor in split:
                 if tensor is not None:
                     digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                    digest.update(tensor.contiguous().numpy())
+                    digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
     def _check(self, part: str, images: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.idx import read_idx
@@ -34,10 +36,9 @@ class MNIST(Data):
         if any(_locate(folder, file) is None for file in FILES):
             _download(root)
         train, test = _read(folder, *FILES[:2]), _read(folder, *FILES[2:])
-        learn, watch = (
-            Split(*(t[part] for t in train)) for part in (slice(-held_out), slice(-held_out, None))
-        )
-        super().__init__(name, shape, learn, watch, test)
+        parts = (slice(None, -held_out), slice(-held_out, None))
+        learn, watch = (Split(*(tensor[part] for tensor in train)) for part in parts)
+        super().__init__(name, shape, learn, watch, Split(*test))
 
 
 def _locate(folder: Path, file: str) -> Path | None:
@@ -52,18 +53,20 @@ def _download(root: str) -> None:
 
         datasets.MNIST(root, download=True)
     except (ImportError, RuntimeError, OSError) as error:
+        reason = str(error).partition("\n")[0]
         message = (
-            f"{root}: no MNIST files in MNIST/raw, and no download ({str(error).splitlines()[0]}); "
+            f"{root}: no MNIST files in MNIST/raw, and no download ({reason}); "
             "install torchvision and go online, or set SDLAB_DATA to a folder that has mnist/MNIST/raw"
         )
         raise DataError("DATA-MISSING", message) from error
 
 
-def _read(folder: Path, image_file: str, label_file: str) -> Split:
+def _read(folder: Path, image_file: str, label_file: str) -> tuple[Tensor, Tensor]:
+    """Images ``[N, 1, H, W]`` and labels ``[N]``."""
     images, labels = (read_idx(_locate(folder, file) or folder / file) for file in (image_file, label_file))
     if images.dim() != 3 or labels.dim() != 1 or len(images) != len(labels):
         found = f"{list(images.shape)} images, {list(labels.shape)} labels"
         raise DataError(
             "DATA-IDX", f"{folder / image_file}: {found} do not belong together; fetch them again"
         )
-    return Split(images[:, None], labels.long())
+    return images[:, None], labels.long()

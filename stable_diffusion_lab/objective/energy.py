@@ -5,23 +5,26 @@ from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.layer.distance import distance
+from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
 
 
 def mean_within(x: Tensor) -> Tensor:
-    """E |x - x'| over all pairs of different points among ``[N, D]``, N > 1."""
-    n = len(x)
-    each = distance(x, x)
-    return (each.sum() - each.diagonal().sum()) / (n * (n - 1))
+    """E |x - x'| over all pairs of different points among the ``[N, D]`` of each rank, N > 1."""
+    everyone = gather(x)
+    mean = distance(x, everyone).sum() / (len(x) * (len(everyone) - 1))
+    # Each point stands on both sides of a pair, and the gathered side carries no gradient.
+    return 2 * mean - mean.detach()
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
     """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: a scalar that may be negative near zero.
 
-    Szekely & Rizzo (2013, eq. 2.4) as a U-statistic of points ``[N, D]`` and ``[M, D]``, N, M > 1.
+    Szekely & Rizzo (2013) as a U-statistic of points ``[N, D]`` and ``[M, D]``, N, M > 1, over the batches
+    of all ranks. The gradient is that for x; y is data.
     """
-    return 2 * distance(x, y).mean() - mean_within(x) - mean_within(y)
+    return 2 * distance(x, gather(y)).mean() - mean_within(x) - mean_within(y).detach()
 
 
 class Energy(Objective):

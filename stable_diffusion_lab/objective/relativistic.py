@@ -4,13 +4,20 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from stable_diffusion_lab.bounds import NonNegativeFloat
+from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.objective.adversarial import Adversarial, Verdict
 from stable_diffusion_lab.objective.critic.base import Critic
 
 
 def surprise(doubted: Tensor, preferred: Tensor) -> Tensor:
-    """E softplus(D(a) - D(b)) over all pairs of values ``[N]`` and ``[M]``: how far a is above b."""
-    return softplus(doubted[:, None] - preferred[None, :]).mean()
+    """E softplus(D(a) - D(b)) over all pairs of values ``[N]`` and ``[M]``: how far a is above b.
+
+    The pairs run over the batches of all ranks. Each side's gradient takes the other side as constant,
+    which leaves out nothing: the two add up to the gradient of the whole.
+    """
+    above = softplus(doubted[:, None] - gather(preferred)).mean()
+    below = softplus(gather(doubted)[:, None] - preferred).mean()
+    return above + below - below.detach()
 
 
 class Relativistic(Adversarial):

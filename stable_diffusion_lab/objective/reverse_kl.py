@@ -1,4 +1,4 @@
-"""The article's objective, to the letter: reverse KL by two variational bounds, without a critic."""
+"""The article's objective: reverse KL by two variational bounds, without a critic."""
 
 import torch
 from torch import Tensor
@@ -22,10 +22,10 @@ class ReverseKL(Objective):
         H(x) = I(z; x) + H(x | z) >= H(z) + E log q(z | x) + D/2 log(2 pi e noise_scale^2).
 
     Both halves are in nats per dimension of a sample, so with equal weights and noise_scale > 0 their sum
-    is an upper bound on KL/D of the noisy drafts, up to constants. At ``noise_scale = 0``, the article's
-    case, the constant is infinite and the bound says nothing: a good inverse can tell drafts apart however
-    small a volume they fill, E log|det dG/dz| goes unmeasured, and drafts may contract to the most
-    probable sample. It is kept because it is the article's.
+    is an upper bound on KL/D of the noisy drafts, up to constants; equal where both posteriors are exact.
+    ``noise_scale = 0`` is the article to the letter. There the constant is infinite and the bound says
+    nothing: a good inverse tells drafts apart however small a volume they fill, E log|det dG/dz| goes
+    unmeasured, and the drafts contract to the most probable samples.
 
     Args:
         inference: q(z | x).

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
 from stable_diffusion_lab.layer.distance import squared_distance
+from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.field import VectorField
 
 
@@ -24,7 +25,7 @@ def plan(cost: Tensor, temperature: float, iterations: int) -> Tensor:
     """
     n, m = cost.shape
     log_kernel = (-cost / temperature).log_softmax(dim=1).log_softmax(dim=0)
-    kernel = log_kernel.clamp_min_(-80).exp_().mul_(n / m)  # no denormals: they are slow on a CPU
+    kernel = log_kernel.clamp_min_(smallest_log(cost.dtype)).exp_().mul_(n / m)
     rows = 1 / kernel.sum(dim=1)
     columns = torch.ones_like(kernel[0])
     for _ in range(iterations - 1):

@@ -1,0 +1,147 @@
+"""Scores of a pair: features are extracted once, and every metric is a function of two sets of them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, distributed, nn
+
+from stable_diffusion_lab.data.base import Data
+from stable_diffusion_lab.error import NonFiniteError
+from stable_diffusion_lab.extractor.base import Extractor
+from stable_diffusion_lab.layer.image_range import to_image, to_sample
+from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.metric.base import Metric
+from stable_diffusion_lab.model import Pair
+
+BATCH = 500
+
+
+class Evaluator:
+    """Compares generated with real samples in the features of one extractor.
+
+    All results are functions of the seed, the weights and the data: not of the global random state, nor of
+    the number of processes.
+
+    Args:
+        data: real samples.
+        extractor: prepared for this data.
+        metrics: by name.
+        n: number of generated samples; ``None`` for as many as the split has.
+        seed: keys the noise of generated samples and the choice of real ones for the floor.
+    """
+
+    def __init__(
+        self, data: Data, extractor: Extractor, metrics: Mapping[str, Metric], n: int | None, seed: int
+    ) -> None:
+        self.data = data
+        self.extractor = extractor
+        self.metrics = dict(metrics)
+        self.n = n
+        self.seed = seed
+        self._real: dict[str, Tensor] = {}
+
+    def count(self, split: str) -> int:
+        """Number of samples that are generated to be compared with a split."""
+        return self.n or len(self.data.splits[split].images)
+
+    def check(self, split: str) -> None:
+        """Refuse a split or a number of samples too small for a metric, before anything is trained.
+
+        Raises:
+            DataError: naming the metric and the numbers.
+        """
+        real = len(self.data.splits[split].images)
+        for metric in self.metrics.values():
+            metric.check(real, self.count(split), self.extractor.feature_dim)
+
+    def score(self, model: Pair, split: str, rank: int = 0, world: int = 1) -> dict[str, float]:
+        """Compare drafts and their refinements with the real samples of a split.
+
+        Args:
+            model: the pair; left in the mode it was in.
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+            rank: number of this process, which makes every ``world``-th sample.
+            world: number of processes; each must call, and each gets the result.
+
+        Returns:
+            ``{"draft/fd": ..., "refined/fd": ..., ...}``
+
+        Raises:
+            DataError: if there are too few samples for a metric.
+            NonFiniteError: if the pair makes a sample that is not finite.
+        """
+        self.check(split)
+        rng = torch.Generator().manual_seed(fold(self.seed))
+        noise = torch.randn(self.count(split), model.generator.noise_dim, generator=rng)
+        stages: dict[str, list[Tensor]] = {"draft": [], "refined": []}
+        with _evaluating(model), seeded(fold(self.seed, rank)), torch.no_grad():
+            for chunk in noise[rank::world].split(BATCH):
+                draft = model.draft(chunk.to(_device(model)))
+                stages["draft"].append(self._features(draft, model))
+                stages["refined"].append(self._features(model.refine(draft), model))
+        features = {stage: _gather(torch.cat(parts), len(noise), world) for stage, parts in stages.items()}
+        return {
+            f"{stage}/{name}": value
+            for stage, generated in features.items()
+            for name, value in self.compare(split, generated).items()
+        }
+
+    def reconstruction(self, model: Pair, split: str) -> dict[str, float]:
+        """Compare real samples of a split, after refinement, with themselves before: the refiner's floor."""
+        with _evaluating(model), seeded(fold(self.seed)), torch.no_grad():
+            parts = [
+                self._features(model.refine(to_sample(images.to(_device(model)))), model)
+                for images in self.data.splits[split].images.split(BATCH)
+            ]
+        return self.compare(split, torch.cat(parts))
+
+    def floor(self, split: str) -> dict[str, float]:
+        """Compare training samples with a split: what samples of the data itself score.
+
+        As many as are generated are drawn without replacement, or all where there are fewer.
+        """
+        train = self.data.train.images
+        rng = torch.Generator().manual_seed(fold(self.seed))
+        chosen = torch.randperm(len(train), generator=rng)[: self.count(split)]
+        return self.compare(split, self.extractor.extract(train[chosen], BATCH))
+
+    def compare(self, split: str, features: Tensor) -> dict[str, float]:
+        """Values of all metrics for features ``[M, D]`` against those of a split."""
+        if split not in self._real:
+            self._real[split] = self.extractor.extract(self.data.splits[split].images, BATCH)
+        real = self._real[split]
+        return {k: v for metric in self.metrics.values() for k, v in metric(real, features).items()}
+
+    def _features(self, sample: Tensor, model: Pair) -> Tensor:
+        """Features of samples as they would be stored."""
+        if not sample.isfinite().all():
+            raise NonFiniteError("NONFINITE", "the pair makes samples that are not finite; see the losses")
+        return self.extractor.to(_device(model)).extract(to_image(sample), BATCH)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards each module in the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _gather(features: Tensor, n: int, world: int) -> Tensor:
+    """Put rows ``rank, rank + world, ...`` of all processes back in order, ``[n, D]`` in each process."""
+    if world == 1:
+        return features
+    rows = -(-n // world)
+    padded = nn.functional.pad(features, (0, 0, 0, rows - len(features)))
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    distributed.all_gather(parts, padded)
+    return torch.stack(parts, dim=1).flatten(0, 1)[:n]

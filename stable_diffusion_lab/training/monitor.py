@@ -1,0 +1,33 @@
+"""Validation scores of the running average, while the pair learns."""
+
+from lightning import Trainer
+
+from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.training.boundary import BetweenBatches, due
+from stable_diffusion_lab.training.evaluator import Evaluator
+from stable_diffusion_lab.training.system import System
+
+
+class Monitor(BetweenBatches):
+    """Logs ``validation/draft/fd``, ``validation/refined/fd`` and so on at regular intervals.
+
+    Args:
+        evaluator: what is measured, and how.
+        every: batches between two evaluations; there is one more at the end.
+
+    Attributes:
+        latest: the last scores, ``{"draft/fd": ..., ...}``; empty before the first.
+    """
+
+    def __init__(self, evaluator: Evaluator, every: PositiveInt) -> None:
+        self.evaluator = evaluator
+        self.every = every
+        self.latest: dict[str, float] = {}
+
+    def between(self, trainer: Trainer, system: System, last: bool) -> None:
+        if due(system.batches_seen, self.every, last):
+            ranks = (trainer.global_rank, trainer.world_size)
+            self.latest = self.evaluator.score(system.average, "validation", *ranks)
+            values = {f"validation/{name}": value for name, value in self.latest.items()}
+            for logger in trainer.loggers:  # each writes on rank 0 only
+                logger.log_metrics(values, step=system.batches_seen)

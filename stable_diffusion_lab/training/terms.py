@@ -1,0 +1,24 @@
+"""What the objectives said, in the log."""
+
+import torch
+from lightning import Trainer
+
+from stable_diffusion_lab.training.boundary import BetweenBatches, due
+from stable_diffusion_lab.training.system import System
+
+
+class Terms(BetweenBatches):
+    """Logs each term, ``train/<objective>/<player>``, and its weight, ``adapt/<objective>/<player>``.
+
+    At Lightning's log interval and at the end: fetching a value waits for the device. The step is the number
+    of batches done, and the value the mean over ranks in the last of them.
+    """
+
+    def between(self, trainer: Trainer, system: System, last: bool) -> None:
+        if due(system.batches_seen, trainer.log_every_n_steps, last) and system.terms:
+            named = {f"train/{name}": term for name, term in system.terms.items()}
+            named |= {f"adapt/{name}": weight for name, weight in system.adapt.last.items()}
+            values = torch.stack([value.detach().float() for value in named.values()])
+            means = trainer.strategy.reduce(values, reduce_op="mean").tolist()
+            for logger in trainer.loggers:  # each writes on rank 0 only
+                logger.log_metrics(dict(zip(named, means, strict=True)), step=system.batches_seen)
