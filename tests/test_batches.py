@@ -1,0 +1,92 @@
+"""Batches are a pure function of their number."""
+
+from itertools import chain
+
+import pytest
+import torch
+
+from stable_diffusion_lab.data.base import Split
+from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.layer.image_range import to_sample
+from stable_diffusion_lab.layer.seeding import fold, seeded
+
+N = 23
+SPLIT = Split(torch.arange(N, dtype=torch.uint8).view(N, 1, 1, 1).expand(N, 1, 2, 2), torch.arange(N))
+
+
+def shown(batches: Batches) -> list[list[int]]:
+    """Which images each batch holds, by their labels."""
+    return [batch.label.tolist() for batch in batches if batch.label is not None]
+
+
+def test_an_epoch_shows_no_image_twice_and_each_epoch_has_its_own_order() -> None:
+    batches = shown(Batches(SPLIT, 5, seed=0, steps=8))
+    first, second = [*chain(*batches[:4])], [*chain(*batches[4:])]
+    assert len(set(first)) == len(set(second)) == 20
+    assert first != second
+
+
+def test_every_image_is_shown_in_the_long_run() -> None:
+    assert set(chain(*shown(Batches(SPLIT, 5, seed=0, steps=40)))) == set(range(N))
+
+
+def test_images_go_with_their_labels_in_the_range_of_samples() -> None:
+    for batch in Batches(SPLIT, 5, seed=0, steps=4):
+        assert batch.clean.dtype == torch.float32
+        assert torch.equal(batch.clean, to_sample(SPLIT.images[batch.label]))
+
+
+@pytest.mark.parametrize("first", [1, 3, 4, 7])
+def test_a_resumed_run_goes_on_where_it_was(first: int) -> None:
+    resumed = Batches(SPLIT, 5, seed=0, steps=8)
+    resumed.first = first
+    assert shown(resumed) == shown(Batches(SPLIT, 5, seed=0, steps=8))[first:]
+
+
+def test_a_batch_depends_on_seed_and_number_only() -> None:
+    batches = Batches(SPLIT, 5, seed=3, steps=20)
+    backwards = {t: batches.indices(t).tolist() for t in reversed(range(20))}
+    torch.manual_seed(1)
+    again = Batches(SPLIT, 5, seed=3, steps=20)
+    assert [backwards[t] for t in range(20)] == shown(again) == shown(again)
+    assert shown(Batches(SPLIT, 5, seed=4, steps=20)) != shown(again)
+
+
+@pytest.mark.parametrize("world", [2, 5])
+def test_ranks_together_see_what_one_process_sees(world: int) -> None:
+    whole = shown(Batches(SPLIT, 10, seed=0, steps=6))
+    ranks = [
+        shown(Batches(SPLIT, 10 // world, seed=0, steps=6, rank=rank, world=world)) for rank in range(world)
+    ]
+    for t, batch in enumerate(whole):
+        parts = [rank[t] for rank in ranks]
+        assert all(len(part) == 10 // world for part in parts)
+        assert sorted(chain(*parts)) == sorted(batch)
+
+
+def test_data_without_labels() -> None:
+    assert next(iter(Batches(SPLIT._replace(labels=None), 5, seed=0, steps=1))).label is None
+
+
+def test_too_few_images_for_a_batch_are_refused() -> None:
+    with pytest.raises(DataError, match="23 images, batch_size is 24;") as caught:
+        Batches(SPLIT, 24, seed=0, steps=1)
+    assert caught.value.exit_code == 3
+    with pytest.raises(DataError, match="23 images, batch_size is 12 x 2 processes"):
+        Batches(SPLIT, 12, seed=0, steps=1, rank=1, world=2)
+
+
+def test_fold_spreads_and_never_changes() -> None:
+    assert len({fold(a, b) for a in range(30) for b in range(30)}) == 900
+    assert fold(1, 23) != fold(12, 3)
+    assert fold(0, 1, 2) == 6944296732933707688
+
+
+def test_seeded_leaves_the_global_state_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with seeded(1):
+        assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(1)))
+    assert torch.equal(torch.rand(3), expected)

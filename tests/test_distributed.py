@@ -1,0 +1,106 @@
+"""Two processes learn as one: plain DDP on the CPU, every objective, one run folder."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stable_diffusion_lab.command.config_path import CONF
+from stable_diffusion_lab.training.checkpoint import latest
+from stable_diffusion_lab.training.checkpoint_file import read
+
+SMALL = [
+    "trainer.accelerator=cpu",
+    "trainer.log_every_n_steps=5",
+    "batch_size=50",
+    "logger=none",
+    "metric=frechet",
+    "+trainer.enable_model_summary=false",
+]
+
+OBJECTIVES = sorted({path.stem for path in CONF.glob("objective/*.yaml")} - {"evidence", "none"})
+CASES = [f"objective={name}" for name in OBJECTIVES] + ["generator=mixture"]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def sdlab(*words: str) -> list[str]:
+    return [sys.executable, "-m", "stable_diffusion_lab", "train", *SMALL, *words]
+
+
+def the_run(folder: Path) -> Path:
+    (run,) = folder.glob("*/*")
+    return run
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the two ranks found out about each case; started once, because starting takes longest."""
+    folder = tmp_path_factory.mktemp("ranks")
+    command = [sys.executable, str(Path(__file__).with_name("two_ranks.py")), str(folder), *CASES]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = (folder / "verdicts").read_text().splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ranks_hold_equal_weights_and_the_generator_learns(verdicts: dict[str, str], case: str) -> None:
+    assert verdicts[case] == "drift [], moved True"
+
+
+def test_two_devices_make_one_run_folder_and_one_device_goes_on(tmp_path: Path) -> None:
+    words = [f"runs={tmp_path}", "trainer.max_steps=10", "save_every=5"]
+    done = subprocess.run(sdlab(*words, "trainer.devices=2"), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = the_run(tmp_path)
+    assert read(latest(run))["global_batch"] == 100
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [5, 10, 10], "each value is logged once, not once by each rank"
+    assert done.stdout.count("sdlab sample") == 1
+    assert not (run / "lock").exists()
+
+    words = [f"resume={run}", "trainer.devices=1", "trainer.max_steps=15", "batch_size=50"]
+    done = subprocess.run(sdlab(*words), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    state = read(latest(run))
+    assert (state["batches_seen"], state["global_batch"]) == (15, 100)
+
+
+def test_a_signal_to_one_rank_stops_both(tmp_path: Path) -> None:
+    words = [f"runs={tmp_path}", "trainer.max_steps=100000", "trainer.devices=2"]
+    with subprocess.Popen(sdlab(*words), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None and run.stderr is not None
+        log = wait_for_log(tmp_path, run)
+        (child,) = children(run.pid)
+        os.kill(child, signal.SIGTERM)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 143, errors[-3000:]
+    stopped = re.search(r"stopped by SIGTERM at batch (\d+), saved", errors)
+    assert stopped and read(latest(log.parent))["batches_seen"] == int(stopped[1])
+    assert not Path(f"/proc/{child}").exists()
+    assert not (log.parent / "lock").exists()
+
+
+def wait_for_log(folder: Path, run: "subprocess.Popen[str]") -> Path:
+    """The run's log, as soon as there is one: training has begun."""
+    for _ in range(600):
+        if logs := list(folder.glob("*/*/metrics.jsonl")):
+            return logs[0]
+        try:
+            run.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise AssertionError(run.stderr.read()[-3000:] if run.stderr else "")
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,167 @@
+"""Extractors: fixed, seeded, cached, and useful."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stable_diffusion_lab.data.base import Data, Split
+from stable_diffusion_lab.data.digits import Digits
+from stable_diffusion_lab.data.mnist import MNIST
+from stable_diffusion_lab.error import DataError, DiskError
+from stable_diffusion_lab.extractor.base import Extractor
+from stable_diffusion_lab.extractor.classifier import Classifier
+from stable_diffusion_lab.extractor.random_convolution import RandomConvolution
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return Digits()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache") / "sdlab"
+
+
+def quick(data: Data, cache: Path, steps: int = 20, seed: int = 0) -> Classifier:
+    extractor = Classifier(data.shape, steps=steps, seed=seed)
+    extractor.prepare(data, cache)
+    return extractor
+
+
+def probe(extractor: Extractor, data: Data) -> float:
+    """Accuracy on the test split of logistic regression on the features of the training split."""
+    assert data.train.labels is not None
+    assert data.test.labels is not None
+    train, test = extractor.extract(data.train.images), extractor.extract(data.test.images)
+    weights = torch.zeros(train.shape[1], 10, requires_grad=True)
+    bias = torch.zeros(10, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights, bias], max_iter=50)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (
+            functional.cross_entropy(train @ weights + bias, data.train.labels)
+            + 1e-4 * weights.square().sum()
+        )
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return ((test @ weights + bias).argmax(dim=1) == data.test.labels).double().mean().item()
+
+
+def test_classifier_features_tell_digits_apart(digits: Digits, cache: Path) -> None:
+    assert probe(quick(digits, cache, steps=400), digits) > 0.95
+
+
+def test_random_features_tell_digits_apart_too(digits: Digits, cache: Path) -> None:
+    extractor = RandomConvolution(digits.shape)
+    extractor.prepare(digits, cache)
+    assert probe(extractor, digits) > 0.85
+
+
+@pytest.mark.skipif("SDLAB_DATA" not in os.environ, reason="SDLAB_DATA is not set: no MNIST here")
+def test_classifier_features_tell_mnist_apart(cache: Path) -> None:
+    data = MNIST(f"{os.environ['SDLAB_DATA']}/mnist")
+    extractor = quick(data, cache, steps=300)
+    sample = data.train.images[:10_000], data.train.labels[:10_000] if data.train.labels is not None else None
+    assert probe(extractor, Data("part", data.shape, Split(*sample), data.validation, data.test)) > 0.96
+
+
+def test_classifier_is_trained_once_and_loaded_afterwards(digits: Digits, cache: Path) -> None:
+    first = quick(digits, cache)
+    files = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    second = quick(digits, cache)
+    assert files == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert torch.equal(first.extract(digits.test.images), second.extract(digits.test.images))
+
+
+def test_classifier_is_the_same_wherever_it_is_trained(digits: Digits, cache: Path, tmp_path: Path) -> None:
+    torch.manual_seed(77)
+    here, there = quick(digits, cache), quick(digits, tmp_path)
+    assert torch.equal(here.extract(digits.test.images), there.extract(digits.test.images))
+
+
+@pytest.mark.parametrize("change", ["seed", "steps", "data"])
+def test_a_cached_classifier_serves_its_own_settings_and_data_only(
+    digits: Digits, tmp_path: Path, change: str
+) -> None:
+    quick(digits, tmp_path, steps=3)
+    other = Data("digits", digits.shape, digits.validation, digits.train, digits.test)
+    quick(
+        other if change == "data" else digits, tmp_path, 4 if change == "steps" else 3, int(change == "seed")
+    )
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"<html>", b"PK\x03\x04"])
+def test_a_damaged_cache_is_made_anew(digits: Digits, tmp_path: Path, damage: bytes) -> None:
+    expected = quick(digits, tmp_path, steps=3).extract(digits.test.images)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(damage)
+    assert torch.equal(quick(digits, tmp_path, steps=3).extract(digits.test.images), expected)
+    assert path.stat().st_size > 1000
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_named(digits: Digits, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match="set SDLAB_CACHE"):
+        quick(digits, tmp_path / "file" / "cache", steps=1)
+
+
+def test_without_labels_there_is_another_extractor(digits: Digits, cache: Path) -> None:
+    splits = [split._replace(labels=None) for split in digits.splits.values()]
+    data = Data("plain", digits.shape, *splits)
+    with pytest.raises(DataError, match="extractor=random_convolution") as caught:
+        quick(data, cache)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("kind", [Classifier, RandomConvolution])
+def test_building_and_preparing_leave_the_global_random_state_alone(
+    digits: Digits, tmp_path: Path, kind: type[Classifier] | type[RandomConvolution]
+) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    extractor = Classifier(digits.shape, steps=2) if kind is Classifier else kind(digits.shape)
+    extractor.prepare(digits, tmp_path)
+    extractor.extract(digits.test.images)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 48, 20), (3, 128, 128)])
+@pytest.mark.parametrize("kind", [Classifier, RandomConvolution])
+def test_features_of_any_shape_carry_no_gradient(
+    shape: tuple[int, ...], kind: type[Classifier] | type[RandomConvolution]
+) -> None:
+    extractor = kind(shape, feature_dim=17)
+    images = torch.randint(0, 256, (5, *shape), dtype=torch.uint8)
+    features = extractor.extract(images, batch_size=2)
+    assert features.shape == (5, 17)
+    assert not features.requires_grad
+    assert not any(parameter.requires_grad for parameter in extractor.parameters())
+    assert torch.allclose(features, extractor.extract(images), atol=1e-5)
+
+
+def test_random_convolution_is_a_function_of_its_seed() -> None:
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
+    features = [RandomConvolution((3, 16, 16), seed=seed).extract(images) for seed in (0, 0, 1)]
+    assert torch.equal(features[0], features[1])
+    assert not torch.allclose(features[0], features[2])
+
+
+@pytest.mark.parametrize("kind", [Classifier, RandomConvolution])
+def test_the_mean_variance_of_a_training_feature_is_the_unit(
+    digits: Digits, tmp_path: Path, kind: type[Classifier] | type[RandomConvolution]
+) -> None:
+    extractor = Classifier(digits.shape, steps=5) if kind is Classifier else kind(digits.shape)
+    extractor.prepare(digits, tmp_path)
+    extractor.prepare(digits, tmp_path)
+    assert extractor.extract(digits.train.images).var(dim=0).mean().item() == pytest.approx(1, abs=1e-4)
