@@ -61,7 +61,7 @@ class StableDiffusion(Pair):
         decoder_scale: PositiveFloat = 0.3,
     ) -> None:
         shape = (image_size,) if isinstance(image_size, int) else tuple(image_size)
-        generator = MLP(latent_dim, hidden_dim, shape)
+        generator: Generator = MLP(latent_dim, hidden_dim, shape)
         inference = nn.Sequential(nn.Flatten(), mlp(math.prod(shape), hidden_dim, latent_dim))
         super().__init__(generator, Inverse(generator, inference, decoder_scale), Pixels())
 
@@ -73,7 +73,7 @@ class StableDiffusion(Pair):
     @property
     def decoder(self) -> nn.Module:
         """Image to latent: the inference network."""
-        return self.refiner.encoder
+        return self.refiner.get_submodule("encoder")
 
     def forward(self, noise: Tensor) -> Tensor:
         """The cycle z -> x -> z: ``[B, latent_dim]`` to the inferred mean ``[B, latent_dim]``."""

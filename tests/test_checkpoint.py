@@ -234,7 +234,8 @@ def test_no_checkpoint_is_an_error_and_never_a_fresh_start(tmp_path: Path) -> No
 def test_saves_by_batches_and_keeps_the_newest(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / ".step-00000001.ckpt.7.part").write_bytes(b"left by a kill")
-    tiny.trainer(tmp_path, [Checkpoint(tmp_path, every=2, keep=2)], steps=7).fit(tiny.System(), tiny.Batches(7))
+    trainer = tiny.trainer(tmp_path, [Checkpoint(tmp_path, every=2, keep=2)], steps=7)
+    trainer.fit(tiny.System(), tiny.Batches(7))
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["step-00000006.ckpt", "step-00000007.ckpt"]
     assert [read(tmp_path / "checkpoints" / name)["batches_seen"] for name in names] == [6, 7]

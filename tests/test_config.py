@@ -114,6 +114,7 @@ def answers_to(overrides: list[str]) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
     )
     return json.loads(done.stdout)
 

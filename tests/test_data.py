@@ -194,12 +194,11 @@ def test_an_image_is_in_the_same_split_on_every_machine(tmp_path: Path) -> None:
     parts = {}
     for path in sorted(tmp_path.iterdir()):
         image = torch.from_numpy(np.array(Image.open(path).resize((8, 8)))).permute(2, 0, 1)
-        image.numpy().tofile(tmp_path / f"{path.name}.raw")
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
         parts[image.numpy().tobytes()] = path.stem
     data = ImageFolder(str(tmp_path), (3, 8, 8), size=8)
-    assert sorted(parts[row] for row in rows(data.validation)) == VALIDATION
-    assert sorted(parts[row] for row in rows(data.test)) == TEST
+    assert sorted(parts[row] for row in rows(data.validation)) == ["002", "032", "034", "055"]
+    assert sorted(parts[row] for row in rows(data.test)) == ["013", "020", "029", "037", "040"]
 
 
 def test_folder_images_are_cropped_to_the_middle(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ def sdlab(*words: str) -> list[str]:
     return [sys.executable, "-m", "stable_diffusion_lab", "train", *SMALL, *words]
 
 
+def run_sdlab(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(sdlab(*words), env=environment(), capture_output=True, text=True, timeout=300)
+
+
 def the_run(folder: Path) -> Path:
     (run,) = folder.glob("*/*")
     return run
@@ -58,7 +63,7 @@ def test_ranks_hold_equal_weights_and_the_generator_learns(verdicts: dict[str, s
 
 def test_two_devices_make_one_run_folder_and_one_device_goes_on(tmp_path: Path) -> None:
     words = [f"runs={tmp_path}", "trainer.max_steps=10", "save_every=5"]
-    done = subprocess.run(sdlab(*words, "trainer.devices=2"), env=environment(), capture_output=True, text=True)
+    done = run_sdlab(*words, "trainer.devices=2")
     assert done.returncode == 0, done.stderr[-3000:]
     run = the_run(tmp_path)
     assert read(latest(run))["global_batch"] == 100
@@ -68,7 +73,7 @@ def test_two_devices_make_one_run_folder_and_one_device_goes_on(tmp_path: Path) 
     assert not (run / "lock").exists()
 
     words = [f"resume={run}", "trainer.devices=1", "trainer.max_steps=15", "batch_size=50"]
-    done = subprocess.run(sdlab(*words), env=environment(), capture_output=True, text=True)
+    done = run_sdlab(*words)
     assert done.returncode == 0, done.stderr[-3000:]
     state = read(latest(run))
     assert (state["batches_seen"], state["global_batch"]) == (15, 100)
@@ -76,8 +81,8 @@ def test_two_devices_make_one_run_folder_and_one_device_goes_on(tmp_path: Path) 
 
 def test_a_signal_to_one_rank_stops_both(tmp_path: Path) -> None:
     words = [f"runs={tmp_path}", "trainer.max_steps=100000", "trainer.devices=2"]
-    with subprocess.Popen(sdlab(*words), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None and run.stderr is not None
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(sdlab(*words), env=environment(), text=True, **pipes) as run:
         log = wait_for_log(tmp_path, run)
         (child,) = children(run.pid)
         os.kill(child, signal.SIGTERM)
@@ -85,7 +90,7 @@ def test_a_signal_to_one_rank_stops_both(tmp_path: Path) -> None:
     assert run.returncode == 143, errors[-3000:]
     stopped = re.search(r"stopped by SIGTERM at batch (\d+), saved", errors)
     assert stopped and read(latest(log.parent))["batches_seen"] == int(stopped[1])
-    assert not Path(f"/proc/{child}").exists()
+    assert ends(child)
     assert not (log.parent / "lock").exists()
 
 
@@ -100,6 +105,16 @@ def wait_for_log(folder: Path, run: "subprocess.Popen[str]") -> Path:
             continue
         break
     raise AssertionError(run.stderr.read()[-3000:] if run.stderr else "")
+
+
+def ends(pid: int) -> bool:
+    """Whether a process that is not ours ends within 30 seconds."""
+    stat = Path(f"/proc/{pid}/stat")
+    for _ in range(300):
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def children(pid: int) -> list[int]:

@@ -27,6 +27,7 @@ from stable_diffusion_lab.metric.precision_recall import PrecisionRecall
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner import mlp as refiner_mlp
 from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.training import evaluator as evaluator_module
 from stable_diffusion_lab.training.evaluator import Evaluator
 from stable_diffusion_lab.training.monitor import Monitor
 
@@ -176,6 +177,19 @@ def test_two_processes_score_like_one(digits: Digits, tmp_path: Path) -> None:
         assert scores == pytest.approx(evaluator(digits, int(n)).score(pair(), "test"), rel=1e-4)
 
 
+def test_rows_of_three_processes_return_to_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.arange(10.0)[:, None]
+
+    def fill(parts: list[Tensor], own: Tensor) -> None:
+        assert len(own) == 4
+        for rank, part in enumerate(parts):
+            part[: len(rows[rank::3])] = rows[rank::3]
+
+    monkeypatch.setattr(evaluator_module.distributed, "all_gather", fill)
+    for rank in range(3):
+        assert torch.equal(evaluator_module._gather(rows[rank::3], 10, 3), rows)
+
+
 class Constant:
     """Stands for an evaluator, and says how often and on what it was asked."""
 
@@ -189,7 +203,12 @@ class Constant:
 
 def test_monitor_scores_the_average_at_intervals_and_at_the_end(tmp_path: Path) -> None:
     weights: list[float] = []
-    system = System(after=lambda system: weights.append(system.average.weight.sum().item()))
+
+    def drift_apart(system: System) -> None:
+        system.average.weight.data.add_(1)
+        weights.append(system.average.weight.sum().item())
+
+    system = System(after=drift_apart)
     constant: Any = Constant()
     monitor = Monitor(constant, every=3)
     logger = CSVLogger(tmp_path, name="log", version="0")

@@ -44,9 +44,9 @@ def two_clusters(n: int) -> torch.Tensor:
 
 def test_mixture_draws_what_em_fitted() -> None:
     codes = two_clusters(4000)
-    mixture = Mixture((3,), components=2)
+    mixture = Mixture(3, (3,), components=2)
     mixture.initialise(codes)
-    drafts = mixture(torch.randn(40_000, 4, generator=torch.Generator().manual_seed(1)))
+    drafts = mixture(torch.randn(40_000, 3, generator=torch.Generator().manual_seed(1)))
     torch.testing.assert_close(drafts.mean(0), codes.mean(0), atol=0.2, rtol=0)
     assert (drafts[:, 0] > 10).float().mean().item() == pytest.approx(0.25, abs=0.01)
     cluster = drafts[drafts[:, 0] < 10]
@@ -55,16 +55,27 @@ def test_mixture_draws_what_em_fitted() -> None:
 
 def test_mixture_is_as_likely_as_scikit_learns_own_samples() -> None:
     codes = two_clusters(4000)
-    mixture = Mixture((3,), components=2)
+    mixture = Mixture(3, (3,), components=2)
     mixture.initialise(codes)
     judge = GaussianMixture(2, random_state=3).fit(codes.numpy())
-    drafts = mixture(torch.randn(20_000, 4, generator=torch.Generator().manual_seed(2))).numpy()
+    drafts = mixture(torch.randn(20_000, 3, generator=torch.Generator().manual_seed(2))).numpy()
     assert judge.score(drafts) == pytest.approx(judge.score(judge.sample(20_000)[0]), abs=0.05)
     assert np.isfinite(drafts).all()
 
 
 def test_latent_begins_as_its_mixture() -> None:
-    latent = Latent(Mixture((3,), components=2), hidden_dim=8, blocks=1)
+    latent = Latent(3, (3,), components=2, hidden_dim=8, blocks=1)
     latent.initialise(two_clusters(1000))
     noise = torch.randn(50, latent.noise_dim)
     assert torch.equal(latent(noise), latent.start(noise))
+
+
+def test_mixture_splits_one_normal_into_a_component_and_an_independent_normal() -> None:
+    mixture = Mixture(3, (3,), components=3)
+    mixture.cumulative.copy_(torch.tensor([0.2, 0.3, 1.0]))
+    component, normal = mixture.pick(torch.randn(100_000, generator=torch.Generator().manual_seed(4)))
+    for k, weight in enumerate((0.2, 0.1, 0.7)):
+        chosen = normal[component == k]
+        assert len(chosen) / 100_000 == pytest.approx(weight, abs=0.005)
+        assert chosen.mean().item() == pytest.approx(0, abs=0.04)
+        assert chosen.var().item() == pytest.approx(1, abs=0.05)

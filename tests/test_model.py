@@ -29,7 +29,8 @@ def test_article_snippet() -> None:
 
 def test_article_has_two_networks_only() -> None:
     model = StableDiffusion(latent_dim=100, hidden_dim=512, image_size=784)
-    two_mlps = 2 * (512 * 512 + 512) + (100 * 512 + 512) + (512 * 784 + 784) + (784 * 512 + 512) + (512 * 100 + 100)
+    sizes = [(100, 512), (512, 512), (512, 784), (784, 512), (512, 512), (512, 100)]
+    two_mlps = sum(inputs * outputs + outputs for inputs, outputs in sizes)
     posterior_variance = 100
     assert sum(p.numel() for p in model.parameters()) == two_mlps + posterior_variance
 

@@ -22,6 +22,7 @@ STEPS = 24  # the refiner learns in the first half, the generator in the second;
 SMALL = [
     f"trainer.max_steps={STEPS}",
     "batch_size=100",
+    "refiner.hidden_dim=32",
     "save_every=5",
     "trainer.log_every_n_steps=1",
     "logger=none",
@@ -80,21 +81,20 @@ def differences(a: Any, b: Any, path: str = "") -> list[str]:
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+def variant(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path]:
     """Words of a variant, and the folder of its uninterrupted run."""
     folder = tmp_path_factory.mktemp(request.param)
     assert launch(folder, VARIANTS[request.param]) == 0
     return VARIANTS[request.param], folder
 
 
-# in the first epoch; right after a checkpoint; before the generator starts; after it; in the last batch
-@pytest.mark.parametrize("cuts", [(8,), (11, 12), (14, 19, 24)])
-def test_killed_and_resumed_is_bit_identical(
-    variant: tuple[list[str], Path], cuts: tuple[int, ...], tmp_path: Path
-) -> None:
+def test_killed_and_resumed_is_bit_identical(variant: tuple[list[str], Path], tmp_path: Path) -> None:
     words, reference = variant
-    for cut in cuts:
-        resume = [f"resume={the_run(tmp_path)}"] if cut != cuts[0] else []
+    # Before the generator starts; as it starts, which is in another epoch; in the last batch.
+    for cut in (8, 13, 24):
+        resume = [f"resume={the_run(tmp_path)}"] if cut != 8 else []
         assert launch(tmp_path, [*words, *resume], kill_at(cut)) == -signal.SIGKILL
     assert launch(tmp_path, [*words, f"resume={the_run(tmp_path)}"]) == 0
 
@@ -145,7 +145,8 @@ def test_other_settings_are_refused_with_both_values(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "batch_size: the run has 50, the command line 64" in refused("batch_size=64")
-    assert "optimizer.generator: the run has 0.001, the command line 0.05" in refused("optimizer.generator=0.05")
+    message = refused("optimizer.generator=0.05")
+    assert "optimizer.generator: the run has 0.001, the command line 0.05" in message
     assert "generator" in refused("generator=dcgan")
     assert "only become longer" in refused("trainer.max_steps=1")
 

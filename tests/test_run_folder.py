@@ -53,7 +53,7 @@ def test_second_training_in_a_folder_is_refused_while_the_first_lives(tmp_path: 
 
 def test_lock_of_another_host_holds(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("1 elsewhere")
-    with pytest.raises(ConfigError, match="1 on elsewhere.*delete"), run_folder.locked(tmp_path):
+    with pytest.raises(ConfigError, match=r"1 on elsewhere.*delete"), run_folder.locked(tmp_path):
         pass
 
 

@@ -136,4 +136,3 @@ def test_clipping_and_accumulation_work_as_lightning_means_them() -> None:
     module = train(system(schedule), gradient_clip_val=1.0, accumulate_grad_batches=2)
     assert module.trainer.global_step == STEPS // 2
     assert module.batches_seen == STEPS
-

@@ -1,4 +1,4 @@
-"""Trains with each objective in turn on two ranks, and compares the ranks. Lightning starts this file twice."""
+"""Trains with each objective in turn on two ranks and compares them. Lightning starts this file twice."""
 
 import sys
 from pathlib import Path
@@ -51,7 +51,8 @@ def drift(system: System) -> list[str]:
 def moved(system: System, words: list[str]) -> bool:
     """Whether the generator is no longer what it was at the beginning."""
     before = assemble(compose("train", [*WORDS, *words])).model.generator.state_dict()
-    return any(not torch.equal(before[name], now) for name, now in system.model.generator.state_dict().items())
+    after = system.model.generator.state_dict()
+    return any(not torch.equal(before[name], after[name]) for name in before)
 
 
 if __name__ == "__main__":

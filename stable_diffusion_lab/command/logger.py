@@ -11,22 +11,25 @@ from omegaconf import DictConfig, OmegaConf
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.error import LabError
 from stable_diffusion_lab.training.json_lines import JsonLines
+from stable_diffusion_lab.training.run_folder import redact
 
 
-def loggers(node: DictConfig, run: Path, resumed: int) -> list[Logger]:
+def loggers(config: DictConfig, run: Path, resumed: int) -> list[Logger]:
     """The run's own log, and the configured one.
 
     A dashboard never ends a run: one that cannot be reached writes offline if it is able to, and one
     that fails altogether is left out, with a warning.
 
     Args:
-        node: config of a Lightning logger; empty for none.
+        config: of the run; the dashboard gets it too, without secrets.
         run: folder of the run.
         resumed: batch that the run starts from.
     """
-    lines: list[Logger] = [JsonLines(run / "metrics.jsonl", resumed)]
-    node = OmegaConf.to_container(node, resolve=True)
-    return lines + (_dashboard({**node, "save_dir": str(run)}) if node else [])
+    tree: Any = OmegaConf.to_container(config, resolve=True)
+    dashboards = _dashboard({**tree["logger"], "save_dir": str(run)}) if tree["logger"] else []
+    for dashboard in dashboards:
+        dashboard.log_hyperparams(redact(tree))
+    return [JsonLines(run / "metrics.jsonl", resumed), *dashboards]
 
 
 def _dashboard(node: dict[str, Any]) -> list[Logger]:

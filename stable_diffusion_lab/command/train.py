@@ -89,7 +89,7 @@ def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
     system = assemble(config)
     trainer: Trainer = build(
         config.trainer,
-        logger=loggers(config.logger, start.run, step),
+        logger=loggers(config, start.run, step),
         callbacks=callbacks(config, start.run, evaluator),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=start.run,
@@ -137,14 +137,15 @@ def assemble(config: DictConfig) -> System:
 
 def callbacks(config: DictConfig, run: Path, evaluator: Evaluator) -> list[Callback]:
     """What watches, shows, saves and stops the run, in the order in which it happens."""
+    every = config.trainer.log_every_n_steps
     monitor = Monitor(evaluator, config.evaluate_every)
     checkpoint = Checkpoint(run, config.save_every)
     return [
-        Finite(),
-        Terms(),
+        Finite(every),
+        Terms(every),
         monitor,
         Gallery(run, config.sample_every, config.seed),
-        Bar(lambda: monitor.latest),
+        Bar(every, lambda: monitor.latest),
         Signals(checkpoint),
         checkpoint,
     ]
@@ -155,8 +156,9 @@ def quiet() -> Iterator[None]:
     """Keep Lightning from saying what does not concern a user of this program."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # batches have numbers
-        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")  # the average
+        # Batches have numbers, so a run can be resumed anywhere; and the average is always in eval mode.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")
+        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
         warnings.filterwarnings("ignore", "The number of training batches")
         warnings.filterwarnings("ignore", ".*is deprecated, use", module="lightning")
         yield

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.generator.mixture import Mixture
 from stable_diffusion_lab.layer.mlp import ResidualMLP
@@ -18,23 +18,36 @@ class Latent(Generator):
     and everything it learns is what Gaussians cannot do.
 
     Args:
-        start: the mixture that drafts begin from; one component is a whitened Gaussian.
+        noise_dim: width of the noise vector; the mixture wants as much as there is code.
+        shape: shape of one code, ``(latent_dim,)``.
+        components: of the mixture that drafts begin from; one makes it a Gaussian.
         hidden_dim: width of the residual stream.
         blocks: number of residual blocks.
+        seed: of the mixture's fit.
+
+    Raises:
+        ConfigError: if ``shape`` is not ``(noise_dim,)``.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, start: Mixture, hidden_dim: PositiveInt = 256, blocks: NonNegativeInt = 3) -> None:
-        super().__init__(start.noise_dim, start.shape)
-        (latent_dim,) = self.shape
-        self.start = start
-        self.network = ResidualMLP(latent_dim, hidden_dim, latent_dim, blocks)
+    def __init__(
+        self,
+        noise_dim: PositiveInt,
+        shape: tuple[int, ...],
+        components: PositiveInt = 16,
+        hidden_dim: PositiveInt = 256,
+        blocks: NonNegativeInt = 3,
+        seed: Seed = 0,
+    ) -> None:
+        super().__init__(noise_dim, shape)
+        self.start = Mixture(noise_dim, shape, components, seed=seed)
+        self.network = ResidualMLP(noise_dim, hidden_dim, noise_dim, blocks)
         nn.init.zeros_(self.network.leave.weight)
         nn.init.zeros_(self.network.leave.bias)
-        self.register_buffer("mean", torch.zeros(latent_dim))
-        self.register_buffer("scale", torch.ones(latent_dim))
+        self.register_buffer("mean", torch.zeros(noise_dim))
+        self.register_buffer("scale", torch.ones(noise_dim))
 
     def forward(self, noise: Tensor) -> Tensor:
         begun = self.start(noise)

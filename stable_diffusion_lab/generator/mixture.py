@@ -2,24 +2,31 @@
 
 import torch
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt, Seed
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 
 
 class Mixture(Generator):
     """Ex-post density estimation (Ghosh et al. 2020, section 4): EM on the latents of real data.
 
-    A draft is still a function of noise: the first entry picks the component, the others place the
-    draft in it. Nothing here learns by gradient; it is fitted once, when the generator would begin.
+    A draft is still a function of noise, with as many entries as the code: where the first falls among the
+    quantiles picks the component, and where it falls within that quantile range is standard normal
+    again. Nothing here learns by gradient; it is fitted once, when the generator would begin.
 
     Args:
+        noise_dim: has to equal the width of the code.
         shape: shape of one code, ``(latent_dim,)``.
         components: number of Gaussians with full covariance.
         limit: EM sees at most this many codes.
         iterations: EM stops here at the latest.
         seed: of the k-means initialisation.
+
+    Raises:
+        ConfigError: if ``shape`` is not ``(noise_dim,)``.
     """
 
     cumulative: Tensor
@@ -28,33 +35,48 @@ class Mixture(Generator):
 
     def __init__(
         self,
+        noise_dim: PositiveInt,
         shape: tuple[int, ...],
         components: PositiveInt = 64,
         limit: PositiveInt = 20_000,
-        iterations: PositiveInt = 40,
+        iterations: PositiveInt = 20,
         seed: Seed = 0,
     ) -> None:
-        (latent_dim,) = shape
-        super().__init__(noise_dim=latent_dim + 1, shape=shape)
+        super().__init__(noise_dim, shape)
+        if self.shape != (noise_dim,):
+            message = (
+                f"generator.noise_dim: a mixture wants as much noise as code, {list(shape)}, got {noise_dim}"
+            )
+            raise ConfigError("CFG-FIT", message)
         self.components = components
         self.limit = limit
         self.iterations = iterations
         self.seed = seed
-        self.register_buffer("cumulative", torch.linspace(1 / components, 1, components))
-        self.register_buffer("means", torch.zeros(components, latent_dim))
-        self.register_buffer("factors", torch.eye(latent_dim).repeat(components, 1, 1))
+        self.register_buffer("cumulative", torch.arange(1, components + 1).double() / components)
+        self.register_buffer("means", torch.zeros(components, noise_dim))
+        self.register_buffer("factors", torch.eye(noise_dim).repeat(components, 1, 1))
 
     def forward(self, noise: Tensor) -> Tensor:
-        uniform = torch.special.ndtr(noise[:, 0])
+        component, first = self.pick(noise[:, 0])
+        within = torch.cat([first[:, None], noise[:, 1:]], dim=1)
+        return self.means[component] + torch.einsum("bij,bj->bi", self.factors[component], within)
+
+    def pick(self, normal: Tensor) -> tuple[Tensor, Tensor]:
+        """Split standard normals ``[B]`` into components ``[B]`` and standard normals independent of them."""
+        uniform = torch.special.ndtr(normal.double())
         component = torch.searchsorted(self.cumulative, uniform).clamp(max=self.components - 1)
-        offset = torch.einsum("bij,bj->bi", self.factors[component], noise[:, 1:])
-        return self.means[component] + offset
+        weights = torch.diff(self.cumulative, prepend=self.cumulative.new_zeros(1))
+        rest = (uniform - self.cumulative[component]) / weights[component] + 1
+        return component, torch.special.ndtri(rest.clamp(1e-9, 1 - 1e-9)).to(normal.dtype)
 
     @torch.no_grad()
     def initialise(self, codes: Tensor) -> None:
         """Fit to real codes ``[N, latent_dim]`` by EM."""
-        em = GaussianMixture(self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed)
-        em.fit(codes[: self.limit].double().cpu().numpy())
+        em = GaussianMixture(
+            self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed
+        )
+        with threadpool_limits(1):  # many small products: several BLAS threads cost seven times as much
+            em.fit(codes[: self.limit].double().cpu().numpy())
         self.cumulative.copy_(torch.from_numpy(em.weights_).cumsum(0))
         self.means.copy_(torch.from_numpy(em.means_))
         self.factors.copy_(torch.linalg.cholesky(torch.from_numpy(em.covariances_)))

@@ -1,6 +1,7 @@
 """Plain and residual multilayer perceptrons."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ def mlp(
     """``depth`` hidden layers of equal width: ``[B, input_dim]`` to ``[B, output_dim]``."""
     widths = [input_dim] + [hidden_dim] * depth
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), activation()]
     return nn.Sequential(*layers, nn.Linear(hidden_dim, output_dim))
 

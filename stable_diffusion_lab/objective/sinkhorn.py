@@ -8,6 +8,9 @@ from stable_diffusion_lab.layer.distance import squared_distance
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.field import VectorField
 
+_COINCIDENT = 1e-10  # of the mean cost: what rounding leaves of zero
+_FAR = 1e6  # instead of infinite, so that a set of one has no NaN
+
 
 def plan(cost: Tensor, temperature: float, iterations: int) -> Tensor:
     """Entropic transport plan for uniform marginals, scaled so that each row sums to 1.
@@ -40,6 +43,11 @@ class Sinkhorn(VectorField):
     The negative gradient of the Sinkhorn divergence between both batches, up to its scale. Unlike drift
     with one-sided kernels, V = 0 implies equal distributions, at every temperature.
 
+    Deviation: no point is transported onto itself. Left to itself each draft would keep its own mass in
+    P_xx, while in P_xy it never meets its equal; the repulsion is then too weak by what a batch cannot
+    resolve, and drafts contract. Without the pairs of distance zero the field has no such bias, and is
+    still exactly zero between equal sets.
+
     Args:
         temperature: entropy of the plans, in units of the mean squared distance.
         iterations: Sinkhorn iterations per plan.
@@ -56,4 +64,5 @@ class Sinkhorn(VectorField):
     def transport(self, source: Tensor, target: Tensor) -> Tensor:
         """Barycentre of where each source point's mass goes, ``[N, D]``."""
         cost = squared_distance(source, target) / source.shape[1]
+        cost = cost.masked_fill(cost < _COINCIDENT * cost.mean(), _FAR)
         return plan(cost, self.temperature, self.iterations) @ target

@@ -76,6 +76,7 @@ class Checkpoint(BetweenBatches, callbacks.Checkpoint):
             path.unlink()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        assert trainer.train_dataloader is not None
         checkpoint["global_batch"] = trainer.train_dataloader.global_batch
         # A run is one Lightning epoch, saved as still open, so that a finished run can be prolonged; and the
         # next batch, which has just been fetched, is saved as still to come.

@@ -27,7 +27,7 @@ class AtomicCheckpointIO(CheckpointIO):
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getbuffer())
 
-    def load_checkpoint(  # type: ignore[override]
+    def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint; see ``read``. ``weights_only`` is always on, whatever is asked for."""

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.training.system import System
 
 _REFRESH = 0.2  # seconds
@@ -18,16 +19,19 @@ _REFRESH = 0.2  # seconds
 class Bar(ProgressBar):
     """Phase, speed, time left, objective terms and the latest scores of draft and refined samples.
 
-    Where the output is no terminal it prints a plain line at every tenth of the run instead. Terms are
-    fetched from the device at Lightning's log interval only: each fetch waits for the device.
+    Where the output is no terminal it prints a plain line at every tenth of the run instead.
 
     Args:
+        every: batches between two looks at the terms, each of which waits for the device.
         scores: gives the latest validation scores by name, such as ``draft/fd``.
         console: where to draw.
     """
 
-    def __init__(self, scores: Callable[[], Mapping[str, float]], console: Console | None = None) -> None:
+    def __init__(
+        self, every: PositiveInt, scores: Callable[[], Mapping[str, float]], console: Console | None = None
+    ) -> None:
         super().__init__()
+        self.every = every
         self.scores = scores
         self.console = console or Console()
         self.enabled = True
@@ -55,7 +59,7 @@ class Bar(ProgressBar):
         if not self.enabled:
             return
         done, total = pl_module.batches_seen + 1, int(trainer.num_training_batches)
-        if done % trainer.log_every_n_steps == 0 or done == total:
+        if done % self.every == 0 or done == total:
             self.terms = "  ".join(f"{name} {term.item():.4g}" for name, term in pl_module.terms.items())
         if self.console.is_terminal:
             self.draw(pl_module, done, last=done == total)

@@ -58,7 +58,10 @@ class Signals(BetweenBatches):
         return trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
 
     def stop(self, trainer: Trainer, step: int) -> None:
-        """Say what happened and leave. Only rank 0 reports failure: Lightning kills all ranks if another does."""
+        """Say what happened and leave.
+
+        The other ranks leave as if all were well: Lightning kills rank 0 when one of them reports a failure.
+        """
         received = self.received or signal.SIGTERM
         if not trainer.is_global_zero:
             raise SystemExit(0)

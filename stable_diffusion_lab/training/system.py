@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stable_diffusion_lab.adapt.base import Adapt
 from stable_diffusion_lab.batch import Batch, Draft
+from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.layer.image_range import to_sample
 from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.model import Pair
@@ -86,9 +87,12 @@ class System(LightningModule):
     def active(self) -> dict[str, Objective]:
         """Objectives of the players that learn now."""
         step = self.batches_seen
-        refinement = self.refinement if self.schedule.learns("refiner", step) else {}
-        objectives = self.objectives if self.schedule.learns("generator", step) else {}
-        return {**refinement, **objectives}
+        active: dict[str, Objective] = {}
+        if self.schedule.learns("refiner", step):
+            active.update(self.refinement)
+        if self.schedule.learns("generator", step):
+            active.update(self.objectives)
+        return active
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Trainable parameters by player; one that two players share belongs to the first."""
@@ -130,7 +134,8 @@ class System(LightningModule):
     @torch.no_grad()
     def codes(self) -> Tensor:
         """The training data in the generator's space, ``[N, *generator.shape]``."""
-        chunks = self.trainer.train_dataloader.split.images.split(1024)
+        batches: Batches = self.trainer.train_dataloader  # type: ignore[assignment]
+        chunks = batches.split.images.split(1024)
         return torch.cat([self.model.embed(to_sample(chunk.to(self.device))) for chunk in chunks])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -157,8 +162,8 @@ class System(LightningModule):
     def update_average(self) -> None:
         """Exponential moving average of the weights, with a warm-up so that early steps are forgotten."""
         decay = min(self.ema_decay, (1 + self.batches_seen) / (10 + self.batches_seen))
-        average, live = list(self.average.parameters()), list(self.model.parameters())
-        torch._foreach_lerp_(average, live, 1 - decay)
+        average: list[Tensor] = list(self.average.parameters())
+        torch._foreach_lerp_(average, list[Tensor](self.model.parameters()), 1 - decay)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.players())

@@ -3,6 +3,7 @@
 import torch
 from lightning import Trainer
 
+from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.training.boundary import BetweenBatches, due
 from stable_diffusion_lab.training.system import System
 
@@ -10,12 +11,17 @@ from stable_diffusion_lab.training.system import System
 class Terms(BetweenBatches):
     """Logs each term, ``train/<objective>/<player>``, and its weight, ``adapt/<objective>/<player>``.
 
-    At Lightning's log interval and at the end: fetching a value waits for the device. The step is the number
-    of batches done, and the value the mean over ranks in the last of them.
+    The step is the number of batches done, and the value the mean over ranks in the last of them.
+
+    Args:
+        every: batches between two lines, each of which waits for the device; there is one more at the end.
     """
 
+    def __init__(self, every: PositiveInt) -> None:
+        self.every = every
+
     def between(self, trainer: Trainer, system: System, last: bool) -> None:
-        if due(system.batches_seen, trainer.log_every_n_steps, last) and system.terms:
+        if due(system.batches_seen, self.every, last) and system.terms:
             named = {f"train/{name}": term for name, term in system.terms.items()}
             named |= {f"adapt/{name}": weight for name, weight in system.adapt.last.items()}
             values = torch.stack([value.detach().float() for value in named.values()])

@@ -1,0 +1,174 @@
+"""From the command line to samples: train, evaluate, sample, each as a user would."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+from stable_diffusion_lab.cli import main
+from stable_diffusion_lab.command.load import load
+from stable_diffusion_lab.command.sample import draw
+from stable_diffusion_lab.layer.image_range import to_image
+
+SMALL = [
+    "trainer.max_steps=20",
+    "trainer.log_every_n_steps=5",
+    "save_every=10",
+    "sample_every=10",
+    "evaluate_every=10",
+    "metric=[frechet,precision_recall]",
+    "+trainer.enable_model_summary=false",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of one run with the default logger, and what the program printed."""
+    folder = tmp_path_factory.mktemp("runs")
+    command = [sys.executable, "-m", "stable_diffusion_lab", "train", *SMALL, f"runs={folder}"]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {path.name for path in folder.iterdir()} == {next(folder.glob("*/*")).parent.name}
+    (run,) = folder.glob("*/*")
+    return run, done.stdout
+
+
+def test_run_folder_is_complete(trained: tuple[Path, str]) -> None:
+    run, _ = trained
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if "wandb" not in path.parts}
+    assert names == {
+        "checkpoints",
+        "checkpoints/step-00000010.ckpt",
+        "checkpoints/step-00000020.ckpt",
+        "command.txt",
+        "config.yaml",
+        "metrics.jsonl",
+        "samples",
+        "samples/step-00000010.png",
+        "samples/step-00000020.png",
+        "test.json",
+        "versions.json",
+    }
+    assert list(run.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_log_has_terms_and_scores(trained: tuple[Path, str]) -> None:
+    records = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    names = {name for record in records for name in record}
+    assert {"train/evidence/refiner", "validation/draft/fd", "validation/refined/fd"} <= names
+    assert [record["step"] for record in records if "validation/draft/fd" in record] == [10, 20]
+
+
+def test_results_have_their_floor_and_their_counts(trained: tuple[Path, str]) -> None:
+    run, output = trained
+    found = json.loads((run / "test.json").read_text())
+    assert list(found["scores"]) == ["draft", "refined", "reconstruction", "floor"]
+    assert found["scores"]["floor"]["fd"] < found["scores"]["draft"]["fd"]
+    assert f"{found['generated']} generated, {found['real']} real" in " ".join(output.split())
+    assert f"sdlab sample run={run}" in output and f"sdlab train resume={run}" in output
+
+
+def test_evaluate_repeats_the_result_of_training(
+    trained: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = trained
+    assert main(["evaluate", f"run={run}", "split=test", "device=cpu"]) == 0
+    again = json.loads((run / "evaluation-test.json").read_text())
+    assert again == json.loads((run / "test.json").read_text())
+    assert "evaluation-test.json" in capsys.readouterr().out
+
+
+def sample(run: Path, out: Path, *words: str) -> int:
+    return main(["sample", f"run={run}", f"out={out}", "device=cpu", *words])
+
+
+def test_samples_do_not_depend_on_the_batch_size(trained: tuple[Path, str], tmp_path: Path) -> None:
+    arrays = []
+    for size in (7, 100):
+        assert sample(trained[0], tmp_path / "a.npz", "n=20", f"batch_size={size}", "seed=3") == 0
+        arrays.append(dict(numpy.load(tmp_path / "a.npz")))
+    assert {name: (a.shape, a.dtype.name) for name, a in arrays[0].items()} == {
+        "samples": ((20, 8, 8), "uint8"),
+        "drafts": ((20, 8, 8), "uint8"),
+    }
+    for name in ("samples", "drafts"):
+        difference = arrays[0][name].astype(int) - arrays[1][name].astype(int)
+        assert abs(difference).max() <= 1, "one grey level: sums are rounded differently in other batches"
+    model = load(trained[0]).model
+    expected = to_image(model.generate(20, seed=3).refined)
+    assert torch.equal(draw(model, 20, 3, batch_size=20).refined, expected)
+
+
+def test_samples_as_a_grid_and_as_a_folder(trained: tuple[Path, str], tmp_path: Path) -> None:
+    assert sample(trained[0], tmp_path / "grid.png", "n=9") == 0
+    assert Image.open(tmp_path / "grid.png").size == (2 * (3 * 58 + 2) + 8, 3 * 58 + 2)
+    assert sample(trained[0], tmp_path / "a.npz", "n=9") == 0
+    assert sample(trained[0], tmp_path / "folder", "n=9") == 0
+    names = sorted(path.name for path in (tmp_path / "folder" / "samples").iterdir())
+    assert names == [f"{index:05d}.png" for index in range(9)]
+    arrays = numpy.load(tmp_path / "a.npz")
+    for part in ("samples", "drafts"):
+        picture = numpy.asarray(Image.open(tmp_path / "folder" / part / "00004.png"))
+        assert (picture == arrays[part][4]).all()
+    assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "a.npz", "folder"}
+
+
+def test_mistakes_are_one_line_with_their_own_code(
+    trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(trained[0], tmp_path / "run")
+
+    def fails(*words: str) -> tuple[int, str]:
+        code = main(list(words))
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1 and "Traceback" not in line
+        return code, line
+
+    assert fails("sample", f"run={tmp_path}/none")[0] == 2
+    assert fails("sample", f"run={run}", "out=a.gif")[0] == 2
+    assert fails("sample", f"run={run}", f"out={run}")[0] == 2
+    assert fails("sample", f"run={run}", "device=cuda:9")[0] == 2
+    (run / "lock").write_text("1 elsewhere")
+    code, line = fails("train", f"resume={run}")
+    assert code == 2 and "RUN-LOCKED" in line
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("latent_dim: 16", "latent_dim: 15"))
+    code, line = fails("sample", f"run={run}")
+    assert code == 4 and "CKPT-FIT" in line
+    (run / "config.yaml").write_text(config.replace("name: digits", "name: ${oc.env:HOME}"))
+    assert fails("sample", f"run={run}")[0] == 9
+    (run / "config.yaml").write_text(config)
+    for path in run.glob("checkpoints/*"):
+        path.write_bytes(b"<html>")
+    assert main(["sample", f"run={run}"]) == 4
+    assert "CKPT-NONE" in capsys.readouterr().err
+
+
+def test_numbers_that_explode_end_the_run_with_code_seven(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["logger=none", f"runs={tmp_path}", "optimizer.refiner=1e30", "schedule.warmup=0"]
+    assert main(["train", *SMALL, *words]) == 7
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "NONFINITE" in line and "evidence/refiner" in line
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["train", *SMALL, f"runs={tmp_path}", f"+logger.settings.api_key=CANARY{'a' * 34}"]
+    monkeypatch.setattr(sys, "argv", ["sdlab", *words])
+    assert main(words) == 0
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if b"CANARY" in path.read_bytes()] == []
+    (run,) = tmp_path.glob("*/*")
+    assert (run / "config.yaml").read_text().count("***") == 1
+    assert "api_key=***" in (run / "command.txt").read_text()
+    assert any(b"latent_dim" in path.read_bytes() for path in run.glob("wandb/*/*.wandb"))
