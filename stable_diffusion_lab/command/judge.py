@@ -58,6 +58,8 @@ def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str
 def publish(evaluator: Evaluator, found: dict[str, Any], path: Path) -> None:
     """Write scores to a file, and print them as one table."""
     write_atomically(path, json.dumps(found, indent=2).encode())
+    counts = f"{found['generated']} generated, {found['real']} real"
+    print(f"{evaluator.data.name}, {found['split']} split, {found['batches']} batches; {counts}")
     Console().print(table(evaluator, found))
 
 
@@ -66,10 +68,8 @@ def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:
 
     The arrow of a metric shows which way is better.
     """
-    counts = f"{found['generated']} generated, {found['real']} real"
-    title = f"{evaluator.data.name}, {found['split']} split, {found['batches']} batches; {counts}"
     ways = {k: up for metric in evaluator.metrics.values() for k, up in metric.higher_is_better.items()}
-    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("", no_wrap=True)
     for name in found["scores"]["draft"]:
         shown.add_column(f"{name}{'↑' if ways[name] else '↓'}", justify="right", no_wrap=True)

@@ -154,7 +154,8 @@ def callbacks(config: DictConfig, run: Path, evaluator: Evaluator) -> list[Callb
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Lightning from saying what does not concern a user of this program."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Batches have numbers, so a run can be resumed anywhere; and the average is always in eval mode.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")

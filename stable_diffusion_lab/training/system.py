@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule
@@ -87,12 +87,9 @@ class System(LightningModule):
     def active(self) -> dict[str, Objective]:
         """Objectives of the players that learn now."""
         step = self.batches_seen
-        active: dict[str, Objective] = {}
-        if self.schedule.learns("refiner", step):
-            active.update(self.refinement)
-        if self.schedule.learns("generator", step):
-            active.update(self.objectives)
-        return active
+        refinement = self.refinement.items() if self.schedule.learns("refiner", step) else ()
+        objectives = self.objectives.items() if self.schedule.learns("generator", step) else ()
+        return {name: cast(Objective, objective) for name, objective in [*refinement, *objectives]}
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Trainable parameters by player; one that two players share belongs to the first."""
