@@ -86,6 +86,8 @@ def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
     config = start.config
     state = read(start.checkpoint) if start.checkpoint else {}
     step = state.get("batches_seen", 0)
+    if state and run_folder.rank() == 0:
+        print(f"resumed {start.run} at batch {step}")
     system = assemble(config)
     trainer: Trainer = build(
         config.trainer,

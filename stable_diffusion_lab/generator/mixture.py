@@ -1,6 +1,9 @@
 """The honest rival: a mixture of Gaussians fitted to the refiner's latents, no network at all."""
 
+import warnings
+
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -75,7 +78,9 @@ class Mixture(Generator):
         em = GaussianMixture(
             self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed
         )
-        with threadpool_limits(1):  # many small products: several BLAS threads cost seven times as much
+        # Many small products: several BLAS threads cost seven times as much.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the limit on iterations is meant
             em.fit(codes[: self.limit].double().cpu().numpy())
         self.cumulative.copy_(torch.from_numpy(em.weights_).cumsum(0))
         self.means.copy_(torch.from_numpy(em.means_))
