@@ -16,7 +16,7 @@ class Latents(DraftSpace):
     refinements costs one through decoder and encoder, with its gradient.
     """
 
-    def __init__(self, stages: Sequence[str] = ("draft",)) -> None:
+    def __init__(self, stages: Sequence[str] = ("draft", "refined")) -> None:
         super().__init__(stages)
 
     def render(self, code: Tensor, refiner: Refiner) -> Tensor:
