@@ -58,10 +58,12 @@ def test_refined_is_the_refinement_of_the_draft() -> None:
 def test_comparison_in_latents_is_with_what_the_refiner_infers() -> None:
     model, clean = in_latents(), torch.rand(3, *SHAPE)
     code = model.generator(torch.randn(5, 5))
-    (comparison,) = model.compare(code, clean)
+    comparison, refined = model.compare(code, clean)
     assert comparison.generated is code
     torch.testing.assert_close(comparison.real, model.infer(clean).mean)
     assert not comparison.real.requires_grad
+    refinement = model.refine(model.space.render(code, model.refiner))
+    torch.testing.assert_close(model.refiner.decode(refined.generated), refinement)
 
 
 def test_comparison_in_pixels_reaches_the_generator_through_both_stages() -> None:

@@ -1,0 +1,105 @@
+"""What the framework costs: ``sdlab train``'s loop against a bare PyTorch loop with the same parts.
+
+    python benchmarks/throughput.py [experiment=mnist ...]
+
+Both train the same nets with the same objectives, batches, optimiser and running average from the same start, alternating in one
+process, with all callbacks that only watch (scores, pictures, checkpoints) left out of both. Prints the ratio bare/framework of
+wall time for each round, per phase: the refiner's head start and the generator's learning. 1 means that Lightning costs nothing.
+"""
+
+import copy
+import statistics
+import sys
+import time
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+
+from stable_diffusion_lab.batch import Draft
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.command.train import assemble, quiet
+from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.layer.image_range import to_sample
+from stable_diffusion_lab.training.system import System
+from stable_diffusion_lab.training.terms import Terms
+
+ROUNDS, STEPS, WARM = 7, 150, 20
+
+
+class Clock(Callback):
+    """Times the steps after the first few."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step == WARM:
+            self.began = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.seconds = (time.perf_counter() - self.began) / (STEPS - WARM)
+
+
+def framework(system: System, batches: Batches, log_every: int) -> float:
+    """Seconds per step in Lightning's loop."""
+    clock = Clock()
+    system.batches_seen = batches.first
+    trainer = Trainer(
+        accelerator="cpu",
+        max_steps=STEPS,
+        max_epochs=1,
+        logger=False,
+        callbacks=[Terms(log_every), clock],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(system, batches)
+    return clock.seconds
+
+
+def bare(system: System, batches: Batches) -> float:
+    """Seconds per step in the loop that one would write by hand."""
+    model, average = system.model, system.average
+    learning = system.schedule.learns("generator", batches.first)
+    objectives = list(system.objectives.values() if learning else system.refinement.values())
+    optimizer = system.optimizer(system.players())
+    if learning:
+        chunks = batches.split.images.split(1024)
+        with torch.no_grad():
+            codes = torch.cat([model.embed(to_sample(chunk)) for chunk in chunks])
+        model.generator.initialise(codes)
+    for step, batch in enumerate(batches):
+        if step == WARM:
+            began = time.perf_counter()
+        noise = torch.randn(len(batch.clean) if learning else 0, model.generator.noise_dim)
+        draft = Draft(noise, model.generator(noise))
+        loss = sum(term for objective in objectives for term in objective(model, batch, draft).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1e-3)
+    return (time.perf_counter() - began) / (STEPS - WARM)
+
+
+def main(overrides: list[str]) -> None:
+    """Print the ratios."""
+    config = compose("train", overrides)
+    torch.use_deterministic_algorithms(bool(config.trainer.deterministic))
+    data = build(config.data)
+    fresh = assemble(config)
+    for phase, first in (("refiner", 0), ("generator", fresh.schedule.generator_start)):
+        ratios = []
+        for _ in range(ROUNDS):
+            batches = Batches(data.train, config.batch_size, config.seed, first + STEPS)
+            batches.first = first
+            mine = framework(copy.deepcopy(fresh), batches, config.trainer.log_every_n_steps)
+            ratios.append(bare(copy.deepcopy(fresh), batches) / mine)
+        middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
+        print(f"{phase} learns: {middle:.3f} of the bare loop's throughput ({low:.3f} to {high:.3f})")
+
+
+if __name__ == "__main__":
+    with quiet():
+        main(sys.argv[1:])
