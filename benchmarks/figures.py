@@ -3,8 +3,9 @@
     sdlab train -m experiment=mnist seed=0,1,2
     python benchmarks/figures.py runs/<date>/<time>-mnist ...
 
-Prints one Markdown table: mean and standard deviation over the runs given, which must share a data set. ``mixture`` rows replace
-the learnt generator by the mixture it began from: EM on the latents of the very same refiner.
+Prints one Markdown table: mean and standard deviation over the runs given, which must share a data set.
+``mixture`` rows replace the learnt generator by the mixture it began from: EM on the latents of the very
+same refiner.
 """
 
 import json

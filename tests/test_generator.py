@@ -20,7 +20,7 @@ NAMES = sorted(path.stem for path in (CONF / "generator").glob("*.yaml"))
 def test_contract(name: str) -> None:
     generator = build(compose("train", [f"generator={name}"]).generator)
     assert isinstance(generator, Generator)
-    generator.initialise(torch.randn(200, *generator.shape))
+    generator.initialise([torch.randn(200, *generator.shape)])
     noise = torch.randn(6, generator.noise_dim)
     drafts = generator(noise)
     assert drafts.shape == (6, *generator.shape)
@@ -45,7 +45,7 @@ def two_clusters(n: int) -> torch.Tensor:
 def test_mixture_draws_what_em_fitted() -> None:
     codes = two_clusters(4000)
     mixture = Mixture(3, (3,), components=2)
-    mixture.initialise(codes)
+    mixture.initialise([codes])
     drafts = mixture(torch.randn(40_000, 3, generator=torch.Generator().manual_seed(1)))
     torch.testing.assert_close(drafts.mean(0), codes.mean(0), atol=0.2, rtol=0)
     assert (drafts[:, 0] > 10).float().mean().item() == pytest.approx(0.25, abs=0.01)
@@ -56,7 +56,7 @@ def test_mixture_draws_what_em_fitted() -> None:
 def test_mixture_is_as_likely_as_scikit_learns_own_samples() -> None:
     codes = two_clusters(4000)
     mixture = Mixture(3, (3,), components=2)
-    mixture.initialise(codes)
+    mixture.initialise([codes])
     judge = GaussianMixture(2, random_state=3).fit(codes.numpy())
     drafts = mixture(torch.randn(20_000, 3, generator=torch.Generator().manual_seed(2))).numpy()
     assert judge.score(drafts) == pytest.approx(judge.score(judge.sample(20_000)[0]), abs=0.05)
@@ -65,7 +65,7 @@ def test_mixture_is_as_likely_as_scikit_learns_own_samples() -> None:
 
 def test_latent_begins_as_its_mixture() -> None:
     latent = Latent(3, (3,), components=2, hidden_dim=8, blocks=1)
-    latent.initialise(two_clusters(1000))
+    latent.initialise([two_clusters(1000)])
     noise = torch.randn(50, latent.noise_dim)
     assert torch.equal(latent(noise), latent.start(noise))
 

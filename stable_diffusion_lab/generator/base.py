@@ -1,6 +1,7 @@
 """The drafting half of the pair."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
@@ -22,9 +23,10 @@ class Generator(nn.Module, ABC):
     def forward(self, noise: Tensor) -> Tensor:
         """Draft from standard normal noise: ``[B, noise_dim]`` to ``[B, *shape]``."""
 
-    def initialise(self, codes: Tensor) -> None:
+    def initialise(self, codes: Iterable[Tensor]) -> None:
         """Fit or scale to real data once, just before the generator starts to learn.
 
         Args:
-            codes: the training data in the generator's own space, ``[N, *shape]``.
+            codes: the training data in the generator's own space, in batches ``[n, *shape]`` that are
+                computed when they are asked for.
         """

@@ -1,5 +1,7 @@
 """A generator that drafts latents for the refiner to decode."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -54,8 +56,9 @@ class Latent(Generator):
         return begun + self.scale * self.network((begun - self.mean) / self.scale)
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor) -> None:
-        """Fit the start to real codes ``[N, latent_dim]`` and take their mean and spread as units."""
-        self.start.initialise(codes)
-        self.mean.copy_(codes.mean(dim=0))
-        self.scale.copy_(codes.std(dim=0))
+    def initialise(self, codes: Iterable[Tensor]) -> None:
+        """Fit the start to real codes and take their mean and spread as units."""
+        everything = torch.cat(list(codes))
+        self.start.initialise([everything])
+        self.mean.copy_(everything.mean(dim=0))
+        self.scale.copy_(everything.std(dim=0))

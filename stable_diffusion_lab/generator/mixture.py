@@ -1,6 +1,7 @@
 """The honest rival: a mixture of Gaussians fitted to the refiner's latents, no network at all."""
 
 import warnings
+from collections.abc import Iterable
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -73,15 +74,16 @@ class Mixture(Generator):
         return component, torch.special.ndtri(rest.clamp(1e-9, 1 - 1e-9)).to(normal.dtype)
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor) -> None:
-        """Fit to real codes ``[N, latent_dim]`` by EM."""
+    def initialise(self, codes: Iterable[Tensor]) -> None:
+        """Fit to real codes by EM."""
+        seen = torch.cat(list(codes))[: self.limit].double().cpu().numpy()
         em = GaussianMixture(
             self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed
         )
         # Many small products: several BLAS threads cost seven times as much.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the limit on iterations is meant
-            em.fit(codes[: self.limit].double().cpu().numpy())
+            em.fit(seen)
         self.cumulative.copy_(torch.from_numpy(em.weights_).cumsum(0))
         self.means.copy_(torch.from_numpy(em.means_))
         self.factors.copy_(torch.linalg.cholesky(torch.from_numpy(em.covariances_)))

@@ -1,7 +1,7 @@
 """The one LightningModule: terms of all objectives, summed into one scalar with one backward."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -129,11 +129,12 @@ class System(LightningModule):
             self.average.generator.load_state_dict(self.model.generator.state_dict())
 
     @torch.no_grad()
-    def codes(self) -> Tensor:
-        """The training data in the generator's space, ``[N, *generator.shape]``."""
+    def codes(self) -> Iterator[Tensor]:
+        """The training data in the generator's space, in batches ``[n, *generator.shape]``."""
         batches: Batches = self.trainer.train_dataloader  # type: ignore[assignment]
         chunks = batches.split.images.split(1024)
-        return torch.cat([self.model.embed(to_sample(chunk.to(self.device))) for chunk in chunks])
+        for chunk in chunks:
+            yield self.model.embed(to_sample(chunk.to(self.device)))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Adam moves a parameter on a zero gradient (momentum), but leaves one without gradient alone.
