@@ -71,8 +71,8 @@ def bare(system: System, batches: Batches) -> float:
     for step, batch in enumerate(batches):
         if step == WARM:
             began = time.perf_counter()
-        noise = torch.randn(len(batch.clean) if learning else 0, model.generator.noise_dim)
-        draft = Draft(noise, model.generator(noise))
+        noise = torch.randn(len(batch.clean), model.generator.noise_dim)
+        draft = Draft(noise, model.generator(noise) if learning else noise)
         loss = sum(term for objective in objectives for term in objective(model, batch, draft).values())
         optimizer.zero_grad()
         loss.backward()

@@ -77,12 +77,15 @@ class System(LightningModule):
 
         Noise is drawn for the batch of all ranks, and each takes its rows: ranks change nothing.
         """
-        learns = self.schedule.learns("generator", self.batches_seen)
-        count = len(batch.clean) * self.trainer.world_size if learns else 0
+        generator = self.model.generator
+        if not self.schedule.learns("generator", self.batches_seen):
+            noise = torch.empty(0, generator.noise_dim, device=self.device)
+            return Draft(noise, noise.new_empty(0, *generator.shape))
+        count = len(batch.clean) * self.trainer.world_size
         rng = torch.Generator().manual_seed(fold(self.seed, self.batches_seen))
-        noise = torch.randn(count, self.model.generator.noise_dim, generator=rng)
+        noise = torch.randn(count, generator.noise_dim, generator=rng)
         noise = noise[self.global_rank :: self.trainer.world_size].to(self.device)
-        return Draft(noise, self.model.generator(noise))
+        return Draft(noise, generator(noise))
 
     def active(self) -> dict[str, Objective]:
         """Objectives of the players that learn now."""
@@ -119,7 +122,7 @@ class System(LightningModule):
         return [parameter for group in resting for parameter in group["params"]]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(fold(self.seed, self.batches_seen, self.global_rank))
+        self.reseed()
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["peak_lr"] * self.schedule.rate(group["player"], self.batches_seen)
         if self.batches_seen == self.schedule.refiner_stop:
@@ -127,6 +130,14 @@ class System(LightningModule):
         if self.batches_seen == self.schedule.generator_start:
             self.model.generator.initialise(self.codes())
             self.average.generator.load_state_dict(self.model.generator.state_dict())
+
+    def reseed(self) -> None:
+        """Key all randomness of this step by (seed, batch number, rank)."""
+        seed = fold(self.seed, self.batches_seen, self.global_rank)
+        # torch.manual_seed also queues a call, with a stack trace, for every accelerator that is absent.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
 
     @torch.no_grad()
     def codes(self) -> Iterator[Tensor]:
