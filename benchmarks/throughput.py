@@ -62,8 +62,9 @@ def framework(system: System, batches: Batches, log_every: int) -> float:
 def bare(system: System, batches: Batches) -> float:
     """Seconds per step in the loop that one would write by hand."""
     model, average = system.model, system.average
+    system.batches_seen = batches.first
     learning = system.schedule.learns("generator", batches.first)
-    objectives = list(system.objectives.values() if learning else system.refinement.values())
+    objectives = list(system.active().values())
     optimizer = system.optimizer(system.players())
     if learning:
         chunks = batches.split.images.split(1024)

@@ -21,7 +21,6 @@ SMALL = [
     "batch_size=50",
     "logger=none",
     "metric=frechet",
-    "+trainer.enable_model_summary=false",
 ]
 
 OBJECTIVES = sorted({path.stem for path in CONF.glob("objective/*.yaml")} - {"evidence", "none"})

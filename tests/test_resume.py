@@ -27,7 +27,6 @@ SMALL = [
     "trainer.log_every_n_steps=1",
     "logger=none",
     "metric=frechet",
-    "+trainer.enable_model_summary=false",
 ]
 VARIANTS = {
     "flow": ["objective=sinkhorn"],

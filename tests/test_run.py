@@ -24,7 +24,6 @@ SMALL = [
     "sample_every=10",
     "evaluate_every=10",
     "metric=[frechet,precision_recall]",
-    "+trainer.enable_model_summary=false",
 ]
 
 

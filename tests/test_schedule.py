@@ -14,7 +14,7 @@ def test_head_start_then_the_generator_alone() -> None:
 
 def test_together() -> None:
     schedule = Schedule(steps=10, head_start=0, refiner_share=1)
-    assert all(schedule.learns(player, t) for t in range(10) for player in ("refiner", "generator", "critic"))
+    assert all(schedule.learns(player, t) for t in range(30) for player in ("refiner", "generator", "critic"))
 
 
 def test_rate_is_a_half_cosine_over_each_players_own_time() -> None:

@@ -136,3 +136,12 @@ def test_clipping_and_accumulation_work_as_lightning_means_them() -> None:
     module = train(system(schedule), gradient_clip_val=1.0, accumulate_grad_batches=2)
     assert module.trainer.global_step == STEPS // 2
     assert module.batches_seen == STEPS
+
+
+def test_runs_to_the_end_where_nobody_has_anything_to_learn() -> None:
+    module = system(Schedule(STEPS, head_start=0.5, refiner_share=0.5))
+    module.objectives.clear()
+    start = copy.deepcopy(module.model.generator)
+    train(module)
+    assert module.batches_seen == module.trainer.global_step == STEPS
+    assert not moved(start, module.model.generator)

@@ -17,7 +17,6 @@ WORDS = [
     "trainer.devices=2",
     "trainer.accelerator=cpu",
     "+trainer.enable_progress_bar=false",
-    "+trainer.enable_model_summary=false",
     "+trainer.enable_checkpointing=false",
     "trainer.gradient_clip_val=1.0",
     "schedule.warmup=0",

@@ -13,8 +13,6 @@ EXACT = frozenset(
         "lightning.pytorch.loggers.tensorboard.TensorBoardLogger",
         "lightning.pytorch.loggers.wandb.WandbLogger",
         "lightning.pytorch.trainer.trainer.Trainer",
-        "torch.optim.adam.Adam",
-        "torch.optim.adamw.AdamW",
     }
 )
 

@@ -40,7 +40,7 @@ def _dashboard(node: dict[str, Any]) -> list[Logger]:
     except LabError:
         raise
     except Exception as error:
-        cause = str(error).strip().splitlines()[0]
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         if node.get("offline") is False:
             warnings.warn(f"[LOG-WANDB] {cause}; writing offline, sync it later", stacklevel=2)
             return _dashboard({**node, "offline": True, "mode": "offline"})

@@ -21,6 +21,7 @@ from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.training import run_folder
+from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
 from stable_diffusion_lab.training.checkpoint_file import AtomicCheckpointIO, read
 from stable_diffusion_lab.training.evaluator import Evaluator
@@ -73,7 +74,10 @@ def begin(config: DictConfig) -> Start:
     """A fresh folder, or that of the run to go on with."""
     if config.resume is not None:
         run = Path(config.resume)
-        return Start(run, resumed(config, stored_config(run)), latest(run))
+        config, checkpoint = resumed(config, stored_config(run)), latest(run)
+        if run_folder.rank() == 0:  # what interrupts a prolonged run must not shorten it again
+            write_atomically(run / "config.yaml", OmegaConf.to_yaml(config).encode())
+        return Start(run, config, checkpoint)
     run = run_folder.given() or run_folder.create(Path(config.runs), config.name)
     if run_folder.rank() == 0:
         plain = OmegaConf.create(run_folder.redact(OmegaConf.to_container(config, resolve=True)))

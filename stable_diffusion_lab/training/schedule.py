@@ -15,7 +15,8 @@ class Schedule:
     Args:
         steps: length of the schedule in batches; beyond it, rates stay at ``final_rate``.
         head_start: share of the run in which only the refiner learns.
-        refiner_share: share of the run after which the refiner stays as it is.
+        refiner_share: share of the run after which the refiner stays as it is; with 1 it never stops, even
+            if the run is prolonged.
         warmup: batches over which a player's rate rises linearly when it begins.
         final_rate: share of the learning rate left at the end of the half cosine.
     """
@@ -30,6 +31,7 @@ class Schedule:
     ) -> None:
         self.generator_start = round(head_start * steps)
         self.refiner_stop = round(refiner_share * steps)
+        self.refiner_rests = refiner_share < 1
         self.steps = steps
         self.warmup = warmup
         self.final_rate = final_rate
@@ -41,7 +43,7 @@ class Schedule:
     def learns(self, player: str, step: int) -> bool:
         """Whether a player learns from this batch."""
         start, stop = self.window(player)
-        return start <= step and (player != "refiner" or step < stop)
+        return start <= step and (player != "refiner" or step < stop or not self.refiner_rests)
 
     def rate(self, player: str, step: int) -> float:
         """Share of the player's learning rate: linear warm-up, then half a cosine."""

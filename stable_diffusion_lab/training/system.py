@@ -70,7 +70,7 @@ class System(LightningModule):
         }
         loss = self.adapt(terms, draft)
         self.terms = {key: term.detach() for key, term in terms.items()}
-        return loss + self.absent()
+        return loss + self.absent(terms)
 
     def draw(self, batch: Batch) -> Draft:
         """The generator's draft for this step; an empty one while the generator does not learn yet.
@@ -108,24 +108,28 @@ class System(LightningModule):
                 taken.update(fresh)
         return players
 
-    def absent(self) -> Tensor:
-        """Zero that depends on the players that rest: DDP wants a gradient for every parameter."""
-        zero = torch.zeros((), device=self.device)
-        if self.trainer.world_size == 1:
-            return zero
-        return 0.0 * sum((parameter.sum() for parameter in self.resting()), zero)
+    def absent(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Zero that depends on the players without a term: DDP wants a gradient for every parameter.
 
-    def resting(self) -> list[nn.Parameter]:
-        """Parameters of the players that do not learn from this batch."""
+        Where nobody has a term, a single process needs something to go backward from as well.
+        """
+        zero = torch.zeros((), device=self.device)
+        if terms and self.trainer.world_size == 1:
+            return zero
+        groups = self.resting() if terms else self.trainer.optimizers[0].param_groups
+        return 0.0 * sum((p.sum() for group in groups for p in group["params"]), zero)
+
+    def resting(self) -> list[dict[str, Any]]:
+        """Parameter groups of the players that do not learn from this batch."""
         groups = self.trainer.optimizers[0].param_groups
-        resting = [g for g in groups if not self.schedule.learns(g["player"], self.batches_seen)]
-        return [parameter for group in resting for parameter in group["params"]]
+        return [group for group in groups if not self.schedule.learns(group["player"], self.batches_seen)]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.reseed()
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["peak_lr"] * self.schedule.rate(group["player"], self.batches_seen)
-        if self.batches_seen == self.schedule.refiner_stop:
+        step = self.batches_seen
+        if step == self.schedule.refiner_stop and not self.schedule.learns("refiner", step):
             self.model.refiner.load_state_dict(self.average.refiner.state_dict())
         if self.batches_seen == self.schedule.generator_start:
             self.model.generator.initialise(self.codes())
@@ -149,8 +153,9 @@ class System(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Adam moves a parameter on a zero gradient (momentum), but leaves one without gradient alone.
-        for parameter in self.resting():
-            parameter.grad = None
+        for group in self.resting():
+            for parameter in group["params"]:
+                parameter.grad = None
 
     def configure_gradient_clipping(
         self,
