@@ -103,7 +103,7 @@ def test_noise_of_all_ranks_is_the_noise_of_one() -> None:
 
 
 def test_average_follows_its_closed_form() -> None:
-    module = system(Schedule(STEPS), ema_decay=0.5)
+    module = system(Schedule(STEPS, head_start=0), ema_decay=0.5)
     weight = next(module.model.generator.parameters())
     expected = weight.detach().clone()
     for step in range(1, 30):

@@ -60,6 +60,7 @@ class System(LightningModule):
         self.seed = seed
         self.batches_seen = 0
         self.terms: dict[str, Tensor] = {}
+        self.twins = self.averaged()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         draft = self.draw(batch)
@@ -172,12 +173,25 @@ class System(LightningModule):
         self.batches_seen += 1
         self.update_average()
 
+    def averaged(self) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+        """The running average's weights and the pair's, by player."""
+        twins: dict[Tensor, Tensor] = dict(
+            zip(self.model.parameters(), self.average.parameters(), strict=True)
+        )
+        players = self.players().items()
+        own: dict[str, list[Tensor]] = {name: [p for p in weights if p in twins] for name, weights in players}
+        return {name: ([twins[p] for p in weights], weights) for name, weights in own.items() if weights}
+
     @torch.no_grad()
     def update_average(self) -> None:
-        """Exponential moving average of the weights, with a warm-up so that early steps are forgotten."""
+        """Exponential moving average of the weights, with a warm-up so that early steps are forgotten.
+
+        A player that rests equals its average already.
+        """
         decay = min(self.ema_decay, (1 + self.batches_seen) / (10 + self.batches_seen))
-        average: list[Tensor] = list(self.average.parameters())
-        torch._foreach_lerp_(average, list[Tensor](self.model.parameters()), 1 - decay)
+        for player, (average, current) in self.twins.items():
+            if self.schedule.learns(player, self.batches_seen - 1):
+                torch._foreach_lerp_(average, current, 1 - decay)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.players())
