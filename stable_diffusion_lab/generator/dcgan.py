@@ -11,7 +11,7 @@ from stable_diffusion_lab.generator.base import Generator
 class DCGAN(Generator):
     """Transposed convolutions from a small map up to the sample (Radford et al. 2016).
 
-    Deviations: GroupNorm in the place of BatchNorm, whose running statistics differ between ranks, and
+    Deviations: GroupNorm of 8 groups in the place of BatchNorm, whose statistics differ between ranks, and
     any image size: the last map is cropped to the sample's height and width.
 
     Args:
@@ -28,7 +28,8 @@ class DCGAN(Generator):
         stages: list[nn.Module] = []
         for stage in range(doublings - 1, 0, -1):
             before, after = channels * 2**stage, channels * 2 ** (stage - 1)
-            stages += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.GroupNorm(1, after), nn.ReLU()]
+            norm = nn.GroupNorm(math.gcd(8, after), after)
+            stages += [nn.ConvTranspose2d(before, after, 4, 2, 1), norm, nn.ReLU()]
         self.enter = nn.Sequential(nn.Linear(noise_dim, math.prod(self.start)), nn.ReLU())
         self.stages = nn.Sequential(*stages, nn.ConvTranspose2d(channels, colours, 4, 2, 1), nn.Tanh())
 
