@@ -74,16 +74,14 @@ def build(group: str, name: str, pair: Pair, *overrides: str) -> Any:
     """What the YAML ``group/name`` describes, with the interpolations that ``pair`` answers."""
     critic = "convolutional" if len(pair.generator.shape) == 3 else "mlp"
     facts = [
-        f"+data.shape={list(pair.refiner.shape)}",
-        f"+generator.shape={list(pair.generator.shape)}",
-        f"+generator.noise_dim={pair.generator.noise_dim}",
-        f"+refiner.decoder_scale={pair.refiner.decoder_scale}",
+        f"++data.shape={list(pair.refiner.shape)}",
+        f"++generator.shape={list(pair.generator.shape)}",
+        f"++generator.noise_dim={pair.generator.noise_dim}",
+        f"++refiner.decoder_scale={pair.refiner.decoder_scale}",
     ]
-    chosen = [f"+critic={critic}", f"+{group}={name}"]
-    if group == "critic":
-        chosen = [f"+critic={name}"]
+    chosen = [f"{group}={name}"] if group == "critic" else [f"critic={critic}", f"{group}={name}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(overrides=[*chosen, *facts, *overrides])
+        config = compose("train", overrides=[*chosen, *facts, *overrides])
     return instantiate(config.get(group, {}), _convert_="object")
 
 

@@ -7,10 +7,12 @@ from torch import Tensor
 
 from stable_diffusion_lab.layer.distance import distance, squared_distance, typical_distance
 from stable_diffusion_lab.objective.drift import Drift, affinity, difference
+from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.field import VectorField
 from stable_diffusion_lab.objective.sinkhorn import Sinkhorn, plan
 
-FIELDS = [Drift(), Sinkhorn()]
+SAMPLES = Identity()
+FIELDS = [Drift(SAMPLES), Sinkhorn(SAMPLES)]
 DTYPES = [torch.float32, torch.float64]
 
 
@@ -95,15 +97,17 @@ def test_field_points_from_the_drafts_to_the_data(objective: VectorField) -> Non
 
 def test_sinkhorn_field_is_zero_between_equal_sets() -> None:
     x = cloud(20)
-    torch.testing.assert_close(Sinkhorn().field(x, x), torch.zeros(1, 20, 3, dtype=torch.float64))
-    assert direction(Sinkhorn(), x, x[torch.randperm(20)]).abs().max() < 1e-3
+    torch.testing.assert_close(Sinkhorn(SAMPLES).field(x, x), torch.zeros(1, 20, 3, dtype=torch.float64))
+    assert direction(Sinkhorn(SAMPLES), x, x[torch.randperm(20)]).abs().max() < 1e-3
 
 
 def test_sinkhorn_field_has_no_bias_where_both_distributions_are_equal() -> None:
     """Averaged over batches a point is at rest, in whatever part of the distribution it lies."""
     place = torch.tensor([[1.5, 0.0, -0.5]], dtype=torch.float64)
     fields = [
-        Sinkhorn(iterations=50).field(torch.cat([place, cloud(63, seed=2 * i)]), cloud(64, seed=2 * i + 1))
+        Sinkhorn(SAMPLES, iterations=50).field(
+            torch.cat([place, cloud(63, seed=2 * i)]), cloud(64, seed=2 * i + 1)
+        )
         for i in range(400)
     ]
     moves = torch.stack([field[0, 0] for field in fields])
@@ -155,7 +159,9 @@ def test_drift_is_the_double_sum_of_differences() -> None:
 
 
 def test_drift_has_no_preferred_direction_between_equal_distributions() -> None:
-    steps = [direction(Drift(), cloud(100, seed=s), cloud(100, seed=1000 + s)).mean(0) for s in range(40)]
+    steps = [
+        direction(Drift(SAMPLES), cloud(100, seed=s), cloud(100, seed=1000 + s)).mean(0) for s in range(40)
+    ]
     means = torch.stack(steps)
     assert (means.mean(0).abs() < 4 * means.std(0) / 40**0.5).all()
 
@@ -173,11 +179,11 @@ def test_drift_follows_its_definition_term_by_term() -> None:
         attraction, repulsion = a[i, 4:].sum(), a[i, :4].sum()
         expected[i] += repulsion * sum(a[i, 4 + j] * y[j] for j in range(6))
         expected[i] -= attraction * sum(a[i, j] * x[j] for j in range(4))
-    torch.testing.assert_close(Drift([temperature]).field(x, y)[0], expected)
+    torch.testing.assert_close(Drift(SAMPLES, [temperature]).field(x, y)[0], expected)
 
 
 def test_each_temperature_has_the_same_say() -> None:
     x, y = cloud(7), cloud(9, seed=1)
-    alone = [direction(Drift([temperature]), x, y) for temperature in (0.2, 0.05)]
+    alone = [direction(Drift(SAMPLES, [temperature]), x, y) for temperature in (0.2, 0.05)]
     assert all(step.square().mean() == pytest.approx(1) for step in alone)
-    torch.testing.assert_close(direction(Drift([0.2, 0.05]), x, y), sum(alone))
+    torch.testing.assert_close(direction(Drift(SAMPLES, [0.2, 0.05]), x, y), sum(alone))

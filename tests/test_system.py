@@ -11,8 +11,10 @@ from stable_diffusion_lab.adapt.fixed import Fixed
 from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.objective.augment.identity import Identity as Unaugmented
 from stable_diffusion_lab.objective.critic.mlp import MLP as Critic
 from stable_diffusion_lab.objective.evidence import Evidence
+from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.relativistic import Relativistic
 from stable_diffusion_lab.training.optimizer import PlayerAdam
 from stable_diffusion_lab.training.schedule import Schedule
@@ -25,7 +27,7 @@ IMAGES = torch.randint(0, 256, (40, *IMAGE), dtype=torch.uint8, generator=torch.
 
 def system(schedule: Schedule, seed: int = 0, ema_decay: float = 0.9) -> System:
     torch.manual_seed(3)
-    relativistic = Relativistic(Critic((LATENT_DIM,), hidden_dim=8, depth=1))
+    relativistic = Relativistic(Identity(), Critic((LATENT_DIM,), hidden_dim=8, depth=1), {}, Unaugmented())
     refinement, objectives = {"evidence": Evidence(0.1)}, {"relativistic": relativistic}
     pair, adam = pair_in_latents(), PlayerAdam(1e-2, 1e-2, 1e-2)
     return System(pair, refinement, objectives, Fixed({}), schedule, adam, ema_decay, seed)

@@ -23,6 +23,9 @@ class TrainConfig:
     refiner: Node
     draft: Node
     critic: Node
+    feature: Node
+    augment: Node
+    regularizer: Nodes
     generator: Node
     model: Node
     refinement: Nodes

@@ -17,6 +17,28 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
+def gather_live(x: Tensor) -> Tensor:
+    """Rows of all ranks, ``[world * N, ...]`` from ``[N, ...]``; this rank's carry its gradient.
+
+    It is scaled by the number of ranks, so that a loss that each rank computes from all rows has, once DDP
+    has averaged, the gradient that one process would find.
+    """
+    if not dist.is_initialized():
+        return x
+    everyone, n = gather(x), len(x)
+    start, world = dist.get_rank() * n, dist.get_world_size()
+    own = x.detach() + world * (x - x.detach())
+    return torch.cat([everyone[:start], own, everyone[start + n :]])
+
+
+def strided_rows(x: Tensor) -> Tensor:
+    """This rank's share of rows that all ranks hold: every ``world``-th, as many for each rank."""
+    if not dist.is_initialized():
+        return x
+    world = dist.get_world_size()
+    return x[: len(x) // world * world][dist.get_rank() :: world]
+
+
 def mean_over_ranks(x: Tensor) -> Tensor:
     """Average of a tensor over all ranks; carries no gradient."""
     if not dist.is_initialized():

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.layer.distance import distance
 from stable_diffusion_lab.layer.smallest import smallest_log
+from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
 
 
@@ -33,12 +34,13 @@ class Drift(VectorField):
     """Generative drifting with a Laplacian kernel (Deng et al. 2026, arXiv 2602.04770, algorithm 2).
 
     Args:
+        feature: where to compare.
         temperatures: widths of the kernels, in units of the mean distance between points; each gives a
             field of its own, and all have the same say.
     """
 
-    def __init__(self, temperatures: Sequence[float] = (0.2, 0.05, 0.025)) -> None:
-        super().__init__()
+    def __init__(self, feature: Feature, temperatures: Sequence[float] = (0.2, 0.05, 0.025)) -> None:
+        super().__init__(feature)
         self.temperatures = tuple(temperatures)
 
     def field(self, generated: Tensor, real: Tensor) -> Tensor:

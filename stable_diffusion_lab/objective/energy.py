@@ -1,13 +1,10 @@
 """The energy distance between a batch of drafts and a batch of data."""
 
-import torch
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.layer.distance import distance
 from stable_diffusion_lab.layer.ranks import gather
-from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.objective.base import Objective
+from stable_diffusion_lab.objective.comparing import Comparing
 
 
 def mean_within(x: Tensor) -> Tensor:
@@ -27,10 +24,8 @@ def energy_distance(x: Tensor, y: Tensor) -> Tensor:
     return 2 * distance(x, gather(y)).mean() - mean_within(x) - mean_within(y).detach()
 
 
-class Energy(Objective):
+class Energy(Comparing):
     """Energy distance: a proper scalar loss without a parameter, the plainest member of the family."""
 
-    def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
-        compared = model.compare(draft.code, batch.clean)
-        terms = [energy_distance(c.generated.flatten(1), c.real.flatten(1)) for c in compared]
-        return {"generator": torch.stack(terms).mean()}
+    def terms(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
+        return {"generator": energy_distance(generated.flatten(1), real.flatten(1))}

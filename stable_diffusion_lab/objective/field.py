@@ -5,14 +5,12 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.layer.distance import typical_distance
 from stable_diffusion_lab.layer.ranks import gather, own_rows
-from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.objective.base import Objective
+from stable_diffusion_lab.objective.comparing import Comparing
 
 
-class VectorField(Objective):
+class VectorField(Comparing):
     """Moves every generated sample along a field that vanishes where both distributions agree.
 
     The generator regresses on its own output displaced by the field V, held constant (Deng et al. 2026,
@@ -39,10 +37,8 @@ class VectorField(Objective):
             One field per temperature, ``[T, N, D]``.
         """
 
-    def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
-        compared = model.compare(draft.code, batch.clean)
-        terms = [self.follow(c.generated.flatten(1), c.real.flatten(1)) for c in compared]
-        return {"generator": torch.stack(terms).mean()}
+    def terms(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
+        return {"generator": self.follow(generated.flatten(1), real.flatten(1))}
 
     def follow(self, generated: Tensor, real: Tensor) -> Tensor:
         """The loss for generated ``[N, D]`` and real ``[M, D]`` points; half precision is widened."""

@@ -6,6 +6,7 @@ from torch import Tensor
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
 from stable_diffusion_lab.layer.distance import squared_distance
 from stable_diffusion_lab.layer.smallest import smallest_log
+from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
 
 _COINCIDENT = 1e-10  # of the mean cost: what rounding leaves of zero
@@ -49,12 +50,15 @@ class Sinkhorn(VectorField):
     still exactly zero between equal sets.
 
     Args:
+        feature: where to compare.
         temperature: entropy of the plans, in units of the mean squared distance.
         iterations: Sinkhorn iterations per plan.
     """
 
-    def __init__(self, temperature: PositiveFloat = 0.05, iterations: PositiveInt = 10) -> None:
-        super().__init__()
+    def __init__(
+        self, feature: Feature, temperature: PositiveFloat = 0.05, iterations: PositiveInt = 10
+    ) -> None:
+        super().__init__(feature)
         self.temperature = temperature
         self.iterations = iterations
 
