@@ -19,7 +19,6 @@ from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.judge import judge
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.generator.latent import Latent
-from stable_diffusion_lab.layer.image_range import to_image, to_sample
 from stable_diffusion_lab.training.evaluator import Evaluator
 
 Rows = dict[str, dict[str, float]]
@@ -33,14 +32,15 @@ def training_seconds(run: Path) -> float:
 
 
 def pca_gaussian(evaluator: Evaluator, seed: int, rank: int = 100) -> dict[str, float]:
-    """Samples of a Gaussian fitted to the first principal components of the training pixels."""
-    train = to_sample(evaluator.data.train.images[:20_000]).flatten(1)
+    """Draws of a Gaussian fitted to the first principal components of the training samples."""
+    modality = evaluator.data.modality
+    train = modality.to_sample(evaluator.data.train.samples[:20_000]).flatten(1)
     rank = min(rank, train.shape[1])
     torch.manual_seed(seed)
     _, scale, directions = torch.pca_lowrank(train, rank, niter=3)
     noise = torch.randn(evaluator.count("test"), rank) * scale / len(train) ** 0.5
-    images = to_image((train.mean(0) + noise @ directions.T).unflatten(1, evaluator.data.shape))
-    return evaluator.compare("test", evaluator.extractor.extract(images, 500))
+    samples = modality.to_stored((train.mean(0) + noise @ directions.T).unflatten(1, evaluator.data.shape))
+    return evaluator.compare("test", evaluator.extractor.extract(samples, 500))
 
 
 def rows(run: Path) -> Rows:

@@ -22,7 +22,6 @@ from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.train import assemble, quiet
 from stable_diffusion_lab.data.batches import Batches
-from stable_diffusion_lab.layer.image_range import to_sample
 from stable_diffusion_lab.training.system import System
 from stable_diffusion_lab.training.terms import Terms
 
@@ -67,8 +66,10 @@ def bare(system: System, batches: Batches) -> float:
     objectives = list(system.active().values())
     optimizer = system.optimizer(system.players())
     if learning:
-        chunks = batches.split.images.split(1024)
-        model.generator.initialise(model.embed(to_sample(chunk)).detach() for chunk in chunks)
+        chunks = batches.split.samples.split(1024)
+        model.generator.initialise(
+            model.embed(batches.modality.to_sample(chunk)).detach() for chunk in chunks
+        )
     for step, batch in enumerate(batches):
         if step == WARM:
             began = time.perf_counter()
@@ -92,7 +93,9 @@ def main(overrides: list[str]) -> None:
     for phase, first in (("refiner", 0), ("generator", fresh.schedule.generator_start)):
         ratios = []
         for _ in range(ROUNDS):
-            batches = Batches(data.train, config.batch_size, config.seed, first + STEPS)
+            batches = Batches(
+                data.train, config.batch_size, config.seed, first + STEPS, modality=data.modality
+            )
             batches.first = first
             mine = framework(copy.deepcopy(fresh), batches, config.trainer.log_every_n_steps)
             ratios.append(bare(copy.deepcopy(fresh), batches) / mine)

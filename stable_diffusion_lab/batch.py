@@ -9,7 +9,7 @@ class Batch(NamedTuple):
     """Real data, as a loader yields it.
 
     Attributes:
-        clean: real samples, ``[B, C, H, W]`` float32 in [-1, 1].
+        clean: real samples, ``[B, ...]`` float32 in [-1, 1]; images are ``[B, C, H, W]``.
         label: class of each sample, ``[B]`` int64; ``None`` where the data has no labels.
     """
 
@@ -31,7 +31,7 @@ class Draft(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Finished samples before and after refinement, each ``[N, C, H, W]`` in [-1, 1]."""
+    """Finished samples before and after refinement, each ``[N, ...]`` in [-1, 1]."""
 
     draft: Tensor
     refined: Tensor

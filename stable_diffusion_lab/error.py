@@ -60,6 +60,12 @@ class NonFiniteError(LabError):
     exit_code = 7
 
 
+class UnhealthyError(LabError):
+    """A run was to be stopped when it stops learning what it should, and it did."""
+
+    exit_code = 8
+
+
 class RefusedError(LabError):
     """Something was refused because running it would not be safe."""
 

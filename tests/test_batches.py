@@ -8,8 +8,8 @@ import torch
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import DataError
-from stable_diffusion_lab.layer.image_range import to_sample
 from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.modality.image import Image
 
 N = 23
 SPLIT = Split(torch.arange(N, dtype=torch.uint8).view(N, 1, 1, 1).expand(N, 1, 2, 2), torch.arange(N))
@@ -34,7 +34,7 @@ def test_every_image_is_shown_in_the_long_run() -> None:
 def test_images_go_with_their_labels_in_the_range_of_samples() -> None:
     for batch in Batches(SPLIT, 5, seed=0, steps=4):
         assert batch.clean.dtype == torch.float32
-        assert torch.equal(batch.clean, to_sample(SPLIT.images[batch.label]))
+        assert torch.equal(batch.clean, Image().to_sample(SPLIT.samples[batch.label]))
 
 
 @pytest.mark.parametrize("first", [1, 3, 4, 7])

@@ -21,7 +21,7 @@ from stable_diffusion_lab.data.idx import read_idx
 from stable_diffusion_lab.data.image_folder import ImageFolder
 from stable_diffusion_lab.data.mnist import MNIST
 from stable_diffusion_lab.error import ConfigError, DataError
-from stable_diffusion_lab.layer.image_range import to_image, to_sample
+from stable_diffusion_lab.modality import image as modality
 
 RNG = np.random.default_rng(0)
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -54,21 +54,21 @@ def write_images(folder: Path, count: int = 60) -> None:
 
 
 def rows(split: Split) -> set[bytes]:
-    return {image.numpy().tobytes() for image in split.images}
+    return {image.numpy().tobytes() for image in split.samples}
 
 
 def test_every_byte_survives_the_way_to_a_sample_and_back() -> None:
     images = torch.arange(256, dtype=torch.uint8)
-    sample = to_sample(images)
+    sample = modality.Image().to_sample(images)
     assert (sample.min(), sample.max()) == (-1, 1)
-    assert torch.equal(to_image(sample), images)
-    assert to_image(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+    assert torch.equal(modality.Image().to_stored(sample), images)
+    assert modality.Image().to_stored(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
 
 
 def test_digits_are_scikit_learns_own_and_each_is_in_one_split() -> None:
     data, source = Digits(), load_digits()
     parts = data.splits.values()
-    assert [len(part.images) for part in parts] == [1078, 359, 360]
+    assert [len(part.samples) for part in parts] == [1078, 359, 360]
     found = sorted(
         (*image.flatten().tolist(), int(label)) for part in parts for image, label in zip(*part, strict=True)
     )
@@ -121,9 +121,9 @@ def test_splits_that_cannot_be_right_are_refused(images: torch.Tensor, tag: str)
 def test_mnist_reads_idx_files_and_holds_out_the_last(tmp_path: Path, compressed: bool) -> None:
     arrays = write_mnist(tmp_path, compressed)
     data = MNIST(str(tmp_path), held_out=10)
-    assert np.array_equal(data.train.images[:, 0], arrays["train-images-idx3"][:20])
-    assert np.array_equal(data.validation.images[:, 0], arrays["train-images-idx3"][20:])
-    assert np.array_equal(data.test.images[:, 0], arrays["t10k-images-idx3"])
+    assert np.array_equal(data.train.samples[:, 0], arrays["train-images-idx3"][:20])
+    assert np.array_equal(data.validation.samples[:, 0], arrays["train-images-idx3"][20:])
+    assert np.array_equal(data.test.samples[:, 0], arrays["t10k-images-idx3"])
     assert data.validation.labels is not None
     assert np.array_equal(data.validation.labels, arrays["train-labels-idx1"][20:])
 
@@ -132,7 +132,7 @@ def test_mnist_proper() -> None:
     if "SDLAB_DATA" not in os.environ:
         pytest.skip("SDLAB_DATA is not set: no MNIST here")
     data = MNIST(f"{os.environ['SDLAB_DATA']}/mnist")
-    assert [len(part.images) for part in data.splits.values()] == [55_000, 5_000, 10_000]
+    assert [len(part.samples) for part in data.splits.values()] == [55_000, 5_000, 10_000]
     labels = torch.cat([part.labels for part in (data.train, data.validation) if part.labels is not None])
     assert labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 
@@ -183,7 +183,7 @@ def test_folder_splits_stay_when_files_are_added(tmp_path: Path) -> None:
     (tmp_path / ".hidden.png").write_text("no image")
     (tmp_path / "notes.txt").write_text("no image")
     after = ImageFolder(str(tmp_path), (3, 8, 8), size=8)
-    assert sum(len(part.images) for part in after.splits.values()) == 120
+    assert sum(len(part.samples) for part in after.splits.values()) == 120
     for name, part in before.splits.items():
         assert rows(part) < rows(after.splits[name])
         assert part.labels is None
@@ -210,7 +210,7 @@ def test_folder_images_are_cropped_to_the_middle(tmp_path: Path) -> None:
     Image.fromarray(noise(8, 8, 3)).save(tmp_path / "000.png")
     data = ImageFolder(str(tmp_path), (3, 8, 8), size=8)
     flat = torch.tensor([255, 0, 100], dtype=torch.uint8).view(3, 1, 1).expand(3, 8, 8)
-    assert sum((image == flat).all().item() for part in data.splits.values() for image in part.images) == 59
+    assert sum((image == flat).all().item() for part in data.splits.values() for image in part.samples) == 59
 
 
 def one_image(folder: Path, image: Image.Image, channels: int, suffix: str = "png") -> torch.Tensor:
@@ -223,7 +223,7 @@ def one_image(folder: Path, image: Image.Image, channels: int, suffix: str = "pn
     Image.fromarray(noise(8, 8, 3)).save(folder / "z.png")
     Image.fromarray(noise(8, 8, 3)).save(folder / "y.png")
     data = ImageFolder(str(folder), (channels, 8, 8), size=8, channels=channels)
-    return data.validation.images.flatten(2).float().mean(dim=2).round().median(dim=0).values
+    return data.validation.samples.flatten(2).float().mean(dim=2).round().median(dim=0).values
 
 
 @pytest.mark.parametrize(

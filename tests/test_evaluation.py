@@ -18,12 +18,12 @@ from stable_diffusion_lab.error import DataError, NonFiniteError
 from stable_diffusion_lab.extractor.random_convolution import RandomConvolution
 from stable_diffusion_lab.generator import mlp as generator_mlp
 from stable_diffusion_lab.generator.base import Generator
-from stable_diffusion_lab.layer.image_range import to_sample
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.metric.density_coverage import DensityCoverage
 from stable_diffusion_lab.metric.frechet import Frechet
 from stable_diffusion_lab.metric.kernel import Kernel
 from stable_diffusion_lab.metric.precision_recall import PrecisionRecall
+from stable_diffusion_lab.modality.image import Image
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner import mlp as refiner_mlp
 from stable_diffusion_lab.refiner.base import Refiner
@@ -57,7 +57,7 @@ class Playback(Generator):
 
     def __init__(self, images: Tensor) -> None:
         super().__init__(1, images.shape[1:])
-        self.images = to_sample(images)
+        self.images = Image().to_sample(images)
         self.shown = 0
 
     def forward(self, noise: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Identity(Refiner):
 
 
 def test_a_pair_that_plays_the_data_back_is_perfect(digits: Digits) -> None:
-    model = Pair(Playback(digits.test.images), Identity((1, 8, 8)), Pixels())
+    model = Pair(Playback(digits.test.samples), Identity((1, 8, 8)), Pixels())
     values = evaluator(digits).score(model, "test")
     for stage in ("draft", "refined"):
         assert values[f"{stage}/fd"] == pytest.approx(0, abs=1e-6)
@@ -91,8 +91,8 @@ def test_a_pair_that_plays_the_data_back_is_perfect(digits: Digits) -> None:
 
 
 def test_a_pair_that_plays_training_images_back_scores_the_floor(digits: Digits) -> None:
-    judge = evaluator(digits, n=len(digits.train.images))
-    model = Pair(Playback(digits.train.images), Identity((1, 8, 8)), Pixels())
+    judge = evaluator(digits, n=len(digits.train.samples))
+    model = Pair(Playback(digits.train.samples), Identity((1, 8, 8)), Pixels())
     score, floor = judge.score(model, "test"), judge.floor("test")
     assert {name: score[f"draft/{name}"] for name in floor} == pytest.approx(floor, rel=1e-6)
 
@@ -110,12 +110,13 @@ def test_refinement_is_measured_apart_from_the_draft(digits: Digits) -> None:
         """Whatever comes in, real images go out."""
 
         def forward(self, x: Tensor) -> Tensor:
-            return to_sample(digits.test.images)[: len(x)]
+            return Image().to_sample(digits.test.samples)[: len(x)]
 
     values = evaluator(digits).score(
         Pair(generator_mlp.MLP(4, 8, (1, 8, 8)), Restore((1, 8, 8)), Pixels()), "test"
     )
     assert values.keys() == {f"{stage}/{name}" for stage in ("draft", "refined") for name in NAMES}
+    assert values.keys() == evaluator(digits).higher_is_better().keys()
     assert values["refined/fd"] == pytest.approx(0, abs=1e-6)
     assert values["draft/fd"] > 1
 
@@ -154,7 +155,7 @@ def test_a_sample_that_is_not_finite_is_refused(digits: Digits) -> None:
 def test_too_few_samples_are_refused_before_any_is_made(digits: Digits) -> None:
     with pytest.raises(DataError, match="got 360 real and 16 generated"):
         evaluator(digits, n=16).check("test")
-    small = Split(digits.test.images[:10], None)
+    small = Split(digits.test.samples[:10], None)
     with pytest.raises(DataError, match="got 10 real and 50 generated"):
         evaluator(Data("small", digits.shape, digits.train, small, small), n=50).check("test")
 
@@ -196,9 +197,15 @@ class Constant:
     def __init__(self) -> None:
         self.asked: list[tuple[str, float]] = []
 
+    def higher_is_better(self) -> dict[str, bool]:
+        return {"draft/fd": False, "refined/fd": False}
+
     def score(self, model: nn.Linear, split: str, rank: int, world: int) -> dict[str, float]:
         self.asked.append((split, model.weight.sum().item()))
         return {"draft/fd": float(len(self.asked)), "refined/fd": 0.5}
+
+    def evidence(self, model: nn.Linear, split: str) -> dict[str, float]:
+        return {"elbo": -float(len(self.asked))}
 
 
 def test_monitor_scores_the_average_at_intervals_and_at_the_end(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def probe(extractor: Extractor, data: Data) -> float:
     """Accuracy on the test split of logistic regression on the features of the training split."""
     assert data.train.labels is not None
     assert data.test.labels is not None
-    train, test = extractor.extract(data.train.images), extractor.extract(data.test.images)
+    train, test = extractor.extract(data.train.samples), extractor.extract(data.test.samples)
     weights = torch.zeros(train.shape[1], 10, requires_grad=True)
     bias = torch.zeros(10, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights, bias], max_iter=50)
@@ -69,7 +69,7 @@ def test_random_features_tell_digits_apart_too(digits: Digits, cache: Path) -> N
 def test_classifier_features_tell_mnist_apart(cache: Path) -> None:
     data = MNIST(f"{os.environ['SDLAB_DATA']}/mnist")
     extractor = quick(data, cache, steps=300)
-    sample = data.train.images[:10_000], data.train.labels[:10_000] if data.train.labels is not None else None
+    sample = data.train.samples[:10_000], data.train.labels[:10_000] if data.train.labels is not None else None
     assert probe(extractor, Data("part", data.shape, Split(*sample), data.validation, data.test)) > 0.96
 
 
@@ -78,13 +78,13 @@ def test_classifier_is_trained_once_and_loaded_afterwards(digits: Digits, cache:
     files = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
     second = quick(digits, cache)
     assert files == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    assert torch.equal(first.extract(digits.test.images), second.extract(digits.test.images))
+    assert torch.equal(first.extract(digits.test.samples), second.extract(digits.test.samples))
 
 
 def test_classifier_is_the_same_wherever_it_is_trained(digits: Digits, cache: Path, tmp_path: Path) -> None:
     torch.manual_seed(77)
     here, there = quick(digits, cache), quick(digits, tmp_path)
-    assert torch.equal(here.extract(digits.test.images), there.extract(digits.test.images))
+    assert torch.equal(here.extract(digits.test.samples), there.extract(digits.test.samples))
 
 
 @pytest.mark.parametrize("change", ["seed", "steps", "data"])
@@ -101,10 +101,10 @@ def test_a_cached_classifier_serves_its_own_settings_and_data_only(
 
 @pytest.mark.parametrize("damage", [b"", b"<html>", b"PK\x03\x04"])
 def test_a_damaged_cache_is_made_anew(digits: Digits, tmp_path: Path, damage: bytes) -> None:
-    expected = quick(digits, tmp_path, steps=3).extract(digits.test.images)
+    expected = quick(digits, tmp_path, steps=3).extract(digits.test.samples)
     (path,) = tmp_path.iterdir()
     path.write_bytes(damage)
-    assert torch.equal(quick(digits, tmp_path, steps=3).extract(digits.test.images), expected)
+    assert torch.equal(quick(digits, tmp_path, steps=3).extract(digits.test.samples), expected)
     assert path.stat().st_size > 1000
     assert [path] == list(tmp_path.iterdir())
 
@@ -132,7 +132,7 @@ def test_building_and_preparing_leave_the_global_random_state_alone(
     torch.manual_seed(5)
     extractor = Classifier(digits.shape, steps=2) if kind is Classifier else kind(digits.shape)
     extractor.prepare(digits, tmp_path)
-    extractor.extract(digits.test.images)
+    extractor.extract(digits.test.samples)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -164,4 +164,4 @@ def test_the_mean_variance_of_a_training_feature_is_the_unit(
     extractor = Classifier(digits.shape, steps=5) if kind is Classifier else kind(digits.shape)
     extractor.prepare(digits, tmp_path)
     extractor.prepare(digits, tmp_path)
-    assert extractor.extract(digits.train.images).var(dim=0).mean().item() == pytest.approx(1, abs=1e-4)
+    assert extractor.extract(digits.train.samples).var(dim=0).mean().item() == pytest.approx(1, abs=1e-4)

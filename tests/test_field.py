@@ -9,10 +9,12 @@ from stable_diffusion_lab.layer.distance import distance, squared_distance, typi
 from stable_diffusion_lab.objective.drift import Drift, affinity, difference
 from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.field import VectorField
+from stable_diffusion_lab.objective.kernel.laplace import Laplace
+from stable_diffusion_lab.objective.sharp_drift import SharpDrift
 from stable_diffusion_lab.objective.sinkhorn import Sinkhorn, plan
 
-SAMPLES = Identity()
-FIELDS = [Drift(SAMPLES), Sinkhorn(SAMPLES)]
+SAMPLES, LAPLACE = Identity(), Laplace()
+FIELDS = [Drift(SAMPLES, LAPLACE), Sinkhorn(SAMPLES), SharpDrift(SAMPLES, LAPLACE)]
 DTYPES = [torch.float32, torch.float64]
 
 
@@ -160,7 +162,8 @@ def test_drift_is_the_double_sum_of_differences() -> None:
 
 def test_drift_has_no_preferred_direction_between_equal_distributions() -> None:
     steps = [
-        direction(Drift(SAMPLES), cloud(100, seed=s), cloud(100, seed=1000 + s)).mean(0) for s in range(40)
+        direction(Drift(SAMPLES, LAPLACE), cloud(100, seed=s), cloud(100, seed=1000 + s)).mean(0)
+        for s in range(40)
     ]
     means = torch.stack(steps)
     assert (means.mean(0).abs() < 4 * means.std(0) / 40**0.5).all()
@@ -179,11 +182,11 @@ def test_drift_follows_its_definition_term_by_term() -> None:
         attraction, repulsion = a[i, 4:].sum(), a[i, :4].sum()
         expected[i] += repulsion * sum(a[i, 4 + j] * y[j] for j in range(6))
         expected[i] -= attraction * sum(a[i, j] * x[j] for j in range(4))
-    torch.testing.assert_close(Drift(SAMPLES, [temperature]).field(x, y)[0], expected)
+    torch.testing.assert_close(Drift(SAMPLES, LAPLACE, [temperature]).field(x, y)[0], expected)
 
 
 def test_each_temperature_has_the_same_say() -> None:
     x, y = cloud(7), cloud(9, seed=1)
-    alone = [direction(Drift(SAMPLES, [temperature]), x, y) for temperature in (0.2, 0.05)]
+    alone = [direction(Drift(SAMPLES, LAPLACE, [temperature]), x, y) for temperature in (0.2, 0.05)]
     assert all(step.square().mean() == pytest.approx(1) for step in alone)
-    torch.testing.assert_close(direction(Drift(SAMPLES, [0.2, 0.05]), x, y), sum(alone))
+    torch.testing.assert_close(direction(Drift(SAMPLES, LAPLACE, [0.2, 0.05]), x, y), sum(alone))

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = [
     {"bounds", "error"},
     {"batch", "layer"},
-    {"generator", "refiner", "objective.critic"},
+    {"generator", "refiner", "objective.critic", "modality"},
     {"draft"},
     {"model"},
     {"article", "metric", "extractor"},

@@ -8,6 +8,7 @@ import pytest
 import scipy.linalg
 import torch
 import yaml
+from hydra.utils import instantiate
 from prdc import compute_prdc
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -20,7 +21,9 @@ from stable_diffusion_lab.metric.base import Metric
 CONF = Path(__file__).parent.parent / "conf" / "metric"
 FRECHET, KERNEL = frechet.Frechet(), kernel.Kernel()
 PRECISION_RECALL, DENSITY_COVERAGE = precision_recall.PrecisionRecall(3), density_coverage.DensityCoverage(5)
-ALL = [FRECHET, KERNEL, PRECISION_RECALL, DENSITY_COVERAGE]
+ALL: list[Metric] = [
+    instantiate(yaml.safe_load(file.read_text())[file.stem]) for file in sorted(CONF.glob("*.yaml"))
+]
 
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -204,6 +207,25 @@ def test_too_few_samples_are_refused_and_just_enough_are_not(metric: Metric, sho
 def test_frechet_wants_more_samples_than_features() -> None:
     with pytest.raises(DataError, match="fd need 65 samples, got 64 real and 1000 generated"):
         FRECHET(normal(64, 64, seed=0), normal(1000, 64, seed=1))
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: type(metric).__name__)
+def test_one_repeated_sample_is_finite_and_worse_than_the_data_itself(metric: Metric) -> None:
+    real = normal(200, 8, seed=0)
+    itself, repeated = metric(real, real), metric(real, real[:1].expand(200, 8))
+    assert all(math.isfinite(value) for value in (*itself.values(), *repeated.values()))
+    ways = metric.higher_is_better.items()
+    assert any(repeated[name] < itself[name] if up else repeated[name] > itself[name] for name, up in ways)
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: type(metric).__name__)
+def test_fewer_samples_than_features_are_refused_or_scored_with_finite_numbers(metric: Metric) -> None:
+    sides = normal(30, 64, seed=0), normal(30, 64, seed=1)
+    if metric.least(64) > 30:
+        with pytest.raises(DataError, match="need 65 samples"):
+            metric(*sides)
+    else:
+        assert all(math.isfinite(value) for value in metric(*sides).values())
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: type(metric).__name__)

@@ -15,7 +15,7 @@ from PIL import Image
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.command.sample import draw
-from stable_diffusion_lab.layer.image_range import to_image
+from stable_diffusion_lab.modality import image
 
 SMALL = [
     "trainer.max_steps=20",
@@ -62,7 +62,8 @@ def test_run_folder_is_complete(trained: tuple[Path, str]) -> None:
 def test_log_has_terms_and_scores(trained: tuple[Path, str]) -> None:
     records = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
     names = {name for record in records for name in record}
-    assert {"train/evidence/refiner", "validation/draft/fd", "validation/refined/fd"} <= names
+    assert {"train/evidence/refiner/distortion", "train/evidence/refiner/rate"} <= names
+    assert {"validation/draft/fd", "validation/refined/fd"} <= names
     assert [record["step"] for record in records if "validation/draft/fd" in record] == [10, 20]
 
 
@@ -102,8 +103,8 @@ def test_samples_do_not_depend_on_the_batch_size(trained: tuple[Path, str], tmp_
         difference = arrays[0][name].astype(int) - arrays[1][name].astype(int)
         assert abs(difference).max() <= 1, "one grey level: sums are rounded differently in other batches"
     model = load(trained[0]).model
-    expected = to_image(model.generate(20, seed=3).refined)
-    assert torch.equal(draw(model, 20, 3, batch_size=20).refined, expected)
+    expected = image.Image().to_stored(model.generate(20, seed=3).refined)
+    assert torch.equal(draw(model, image.Image(), 20, 3, batch_size=20).refined, expected)
 
 
 def test_samples_as_a_grid_and_as_a_folder(trained: tuple[Path, str], tmp_path: Path) -> None:

@@ -74,11 +74,15 @@ def test_evidence_objective_is_the_negative_bound_per_dimension() -> None:
     pair = Pair(parts.LinearGenerator(2, (4,)), ExactRefiner(loadings(0), 0.5), Pixels())
     clean = torch.randn(50_000, 4, dtype=torch.float64)
     empty = Draft(torch.empty(0, 2), torch.empty(0, 4))
-    loss = Evidence()(pair, Batch(clean, None), empty)["refiner"]
+    terms = Evidence()(pair, Batch(clean, None), empty)
+    assert set(terms) == {"refiner/distortion", "refiner/rate"}
+    rate = pair.refiner.encode(clean).kl().mean() / 4
+    torch.testing.assert_close(terms["refiner/rate"], rate)
+    loss = sum(terms.values(), torch.zeros(()))
     exact = -(pair.refiner.marginal().log_prob(clean).mean() - likelihood_constant(0.5)) / 4
     assert loss.item() == pytest.approx(exact.item(), abs=0.01)
-    noisy = Evidence(noise_scale=0.5)(pair, Batch(clean, None), empty)["refiner"]
-    assert noisy > exact + 0.01, "a corrupted view can only loosen the bound"
+    noisy = Evidence(noise_scale=0.5)(pair, Batch(clean, None), empty)
+    assert sum(noisy.values()) > exact + 0.01, "a corrupted view can only loosen the bound"
 
 
 class ExactInverse(Inference):

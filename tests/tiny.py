@@ -5,13 +5,13 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from stable_diffusion_lab.adapt.fixed import Fixed
 from stable_diffusion_lab.batch import Batch, Sample
 from stable_diffusion_lab.training.checkpoint_file import AtomicCheckpointIO
 from stable_diffusion_lab.training.schedule import Schedule
@@ -36,7 +36,7 @@ class System(LightningModule):
         self.schedule = Schedule(steps=10, head_start=0.5)
         self.batches_seen = 0
         self.terms: dict[str, Tensor] = {}
-        self.adapt = SimpleNamespace(last={})
+        self.adapt = Fixed({})
         self.after = after
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The fourth step of the algorithm: how much each term of the loss counts."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from stable_diffusion_lab.batch import Draft
 
 class Adapt(nn.Module, ABC):
     """Weighs the terms of all objectives and adds them up.
+
+    Whatever it learns on the way is in its ``state_dict``, and the same on every rank.
 
     Args:
         weights: share of each term, by its name ``"objective/player[/part]"`` or the beginning of it,
@@ -45,3 +48,29 @@ class Adapt(nn.Module, ABC):
         parts = name.split("/")
         prefixes = ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
         return next((self.shares[prefix] for prefix in prefixes if prefix in self.shares), 1.0)
+
+    def fixed(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The shares of the terms as weights."""
+        return {name: torch.full_like(term, self.share(name)) for name, term in terms.items()}
+
+    @property
+    def rate(self) -> float:
+        """Factor on the learning rates of all players."""
+        return 1.0
+
+    def status(self) -> dict[str, Tensor | float]:
+        """What there is to log besides the weights, scalars by name."""
+        return {}
+
+    def attach(self, system: nn.Module) -> None:
+        """Meet what is to be adapted besides the weights; called once, before training."""
+
+    def expect(self, higher_is_better: Mapping[str, bool]) -> None:
+        """Get to know the names of the scores to come, and which way is up for each; before training."""
+
+    def observe(self, scores: Mapping[str, float]) -> None:
+        """Take note of validation scores, which are the same on every rank.
+
+        Args:
+            scores: values by name, such as ``refined/fd``, of a pair whose generator has learnt.
+        """

@@ -1,6 +1,5 @@
 """Weights that stay as they are."""
 
-import torch
 from torch import Tensor
 
 from stable_diffusion_lab.adapt.base import Adapt
@@ -11,4 +10,4 @@ class Fixed(Adapt):
     """Every term counts by its share."""
 
     def weigh(self, terms: dict[str, Tensor], draft: Draft) -> dict[str, Tensor]:
-        return {name: torch.full_like(term, self.share(name)) for name, term in terms.items()}
+        return self.fixed(terms)

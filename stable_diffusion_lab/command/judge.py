@@ -48,7 +48,7 @@ def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str
     return {
         "split": split,
         "batches": step,
-        "real": len(evaluator.data.splits[split].images),
+        "real": len(evaluator.data.splits[split].samples),
         "generated": evaluator.count(split),
         "extractor": type(evaluator.extractor).__name__,
         "scores": rows,

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.build import build, find
 from stable_diffusion_lab.command.check import check
 from stable_diffusion_lab.command.compose import guard
 from stable_diffusion_lab.error import CheckpointError, ConfigError, RefusedError
+from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.checkpoint import latest
 from stable_diffusion_lab.training.checkpoint_file import read
@@ -24,11 +25,13 @@ class Trained(NamedTuple):
         config: resolved configuration of the run.
         model: the pair with its averaged weights, ready to generate.
         step: batches that it has seen.
+        modality: what its samples are.
     """
 
     config: DictConfig
     model: Pair
     step: int
+    modality: Modality
 
 
 def load(run: Path, device: str = "cpu") -> Trained:
@@ -53,7 +56,8 @@ def load(run: Path, device: str = "cpu") -> Trained:
         if name.startswith(_AVERAGE)
     }
     fit(model, weights, path)
-    return Trained(config, model.to(pick(device)).eval(), checkpoint["batches_seen"])
+    modality = find(config.data).modality  # without loading the data, which need not be here
+    return Trained(config, model.to(pick(device)).eval(), checkpoint["batches_seen"], modality)
 
 
 def stored_config(run: Path) -> DictConfig:

@@ -1,7 +1,6 @@
 """``sdlab sample``: draw from a trained run."""
 
 import io
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +8,14 @@ from pathlib import Path
 import numpy
 import torch
 from omegaconf import DictConfig
-from PIL import Image
-from torch import Tensor
 
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.error import ConfigError, DiskError
-from stable_diffusion_lab.layer.image_range import to_image
+from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
-from stable_diffusion_lab.training.gallery import beside, grid, png
+from stable_diffusion_lab.training.gallery import png
 
 
 def sample(config: DictConfig) -> None:
@@ -32,8 +29,8 @@ def sample(config: DictConfig) -> None:
         known = "samples.npz, grid.png, or a folder"
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
     trained = load(Path(config.run), config.device)
-    drawn = draw(trained.model, config.n, config.seed, config.batch_size)
-    WRITERS[out.suffix](out, drawn)
+    drawn = draw(trained.model, trained.modality, config.n, config.seed, config.batch_size)
+    WRITERS[out.suffix](out, drawn, trained.modality)
     each = "x".join(map(str, drawn.refined.shape[1:]))
     print(
         f"{out}: {config.n} samples and their drafts, {each} each, from batch {trained.step} of {config.run}"
@@ -41,60 +38,58 @@ def sample(config: DictConfig) -> None:
 
 
 @torch.no_grad()
-def draw(model: Pair, n: int, seed: int, batch_size: int) -> Sample:
-    """Images ``[n, C, H, W]`` uint8 on the CPU. The noise of ``Pair.generate``, whatever the batch size."""
+def draw(model: Pair, modality: Modality, n: int, seed: int, batch_size: int) -> Sample:
+    """Samples ``[n, ...]`` as they are stored, on the CPU.
+
+    The noise is that of ``Pair.generate``, whatever the batch size.
+    """
     noise = torch.randn(n, model.generator.noise_dim, generator=torch.Generator().manual_seed(seed))
     drafts, refined = [], []
     for part in noise.split(batch_size):
         draft = model.draft(part.to(next(model.parameters()).device))
-        drafts.append(to_image(draft).cpu())
-        refined.append(to_image(model.refine(draft)).cpu())
+        drafts.append(modality.to_stored(draft).cpu())
+        refined.append(modality.to_stored(model.refine(draft)).cpu())
     return Sample(torch.cat(drafts), torch.cat(refined))
 
 
-def write_npz(out: Path, drawn: Sample) -> None:
-    """Arrays ``samples`` and ``drafts``, uint8, N x H x W for grey images and N x H x W x C for others."""
+def write_npz(out: Path, drawn: Sample, modality: Modality) -> None:
+    """Arrays ``samples`` and ``drafts``; of images uint8, N x H x W (x C); of vectors float32, N x D."""
     buffer = io.BytesIO()
-    numpy.savez(buffer, samples=channels_last(drawn.refined), drafts=channels_last(drawn.draft))
+    numpy.savez(buffer, samples=modality.array(drawn.refined), drafts=modality.array(drawn.draft))
     write_atomically(out, buffer.getbuffer())
 
 
-def channels_last(images: Tensor) -> "numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]":
-    """``[N, C, H, W]`` to N x H x W x C, or N x H x W if there is one channel."""
-    last = images.permute(0, 2, 3, 1)
-    return (last.squeeze(3) if last.shape[3] == 1 else last).numpy()
-
-
-def write_grid(out: Path, drawn: Sample) -> None:
+def write_picture(out: Path, drawn: Sample, modality: Modality) -> None:
     """One picture: drafts on the left, their refinements on the right."""
-    columns = math.isqrt(len(drawn.draft) - 1) + 1
-    write_atomically(out, png(beside(grid(drawn.draft, columns), grid(drawn.refined, columns))))
+    write_atomically(out, png(modality.picture(drawn)))
 
 
-def write_folder(out: Path, drawn: Sample) -> None:
+def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
     """``drafts/00000.png`` ... and ``samples/00000.png`` ..., in a folder that appears when all are there.
 
     Raises:
-        ConfigError: if there is something in the folder already: old and new images would mix.
+        ConfigError: if there is something in the folder already: old and new images would mix; or if
+            a sample by itself is no picture.
         DiskError: if it cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError("CFG-VALUE", f"out: {out} is not empty; choose another folder or remove it")
+    folders = {"drafts": modality.files(drawn.draft), "samples": modality.files(drawn.refined)}
     part = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
-        for name, images in (("drafts", drawn.draft), ("samples", drawn.refined)):
+        for name, images in folders.items():
             (part / name).mkdir(parents=True)
-            for index, image in enumerate(channels_last(images)):
-                Image.fromarray(image).save(part / name / f"{index:05d}.png")
+            for index, image in enumerate(images):
+                image.save(part / name / f"{index:05d}.png")
         part.replace(out)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise DiskError("DISK-WRITE", f"{out}: cannot be written ({error.strerror})") from error
 
 
-WRITERS: dict[str, Callable[[Path, Sample], None]] = {
+WRITERS: dict[str, Callable[[Path, Sample, Modality], None]] = {
     ".npz": write_npz,
-    ".png": write_grid,
+    ".png": write_picture,
     "": write_folder,
 }

@@ -20,12 +20,15 @@ class TrainConfig:
     resume: str | None
     batch_size: PositiveInt
     data: Node
+    density: Node
     refiner: Node
     draft: Node
     critic: Node
+    denoiser: Node
     feature: Node
     augment: Node
     regularizer: Nodes
+    kernel: Node
     generator: Node
     model: Node
     refinement: Nodes
@@ -33,6 +36,7 @@ class TrainConfig:
     adapt: Node
     extractor: Node
     metric: Nodes
+    health: Node
     logger: OptionalNode
     trainer: Node
     schedule: Node

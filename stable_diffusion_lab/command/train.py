@@ -13,13 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
 from stable_diffusion_lab.command.build import build
-from stable_diffusion_lab.command.judge import judge, publish, scores
+from stable_diffusion_lab.command.judge import cache, judge, publish, scores
 from stable_diffusion_lab.command.load import stored_config
 from stable_diffusion_lab.command.logger import close, loggers
 from stable_diffusion_lab.command.resume import resumed
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.training import run_folder
 from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
@@ -93,6 +94,8 @@ def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
     if state and run_folder.rank() == 0:
         print(f"resumed {start.run} at batch {step}")
     system = assemble(config)
+    if not state:
+        prepare(system, data)
     trainer: Trainer = build(
         config.trainer,
         logger=loggers(config, start.run, step),
@@ -102,7 +105,7 @@ def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
     )
     rank, world = trainer.global_rank, trainer.world_size
     share = divide(state.get("global_batch", config.batch_size * world), world)
-    batches = Batches(data.train, share, config.seed, trainer.max_steps, rank, world)
+    batches = Batches(data.train, share, config.seed, trainer.max_steps, rank, world, data.modality)
     batches.first = step
     try:
         trainer.fit(system, batches, ckpt_path=start.checkpoint)
@@ -141,6 +144,13 @@ def assemble(config: DictConfig) -> System:
     )
 
 
+def prepare(system: System, data: Data) -> None:
+    """Let features learn or read what they need for these data; a resumed run has it in its checkpoint."""
+    for module in system.modules():
+        if isinstance(module, Feature):
+            module.prepare(data, cache())
+
+
 def callbacks(config: DictConfig, run: Path, evaluator: Evaluator) -> list[Callback]:
     """What watches, shows, saves and stops the run, in the order in which it happens."""
     every = config.trainer.log_every_n_steps
@@ -150,8 +160,9 @@ def callbacks(config: DictConfig, run: Path, evaluator: Evaluator) -> list[Callb
         Finite(every),
         Terms(every),
         monitor,
-        Gallery(run, config.sample_every, config.seed),
+        Gallery(run, config.sample_every, config.seed, evaluator.data.modality),
         Bar(every, lambda: monitor.latest),
+        build(config.health)(monitor=monitor, checkpoint=checkpoint),
         Signals(checkpoint),
         checkpoint,
     ]

@@ -7,18 +7,25 @@ from typing import NamedTuple
 from torch import Tensor
 
 from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.image import Image
 
 
 class Split(NamedTuple):
-    """Images in memory.
+    """Samples in memory.
 
     Attributes:
-        images: ``[N, C, H, W]`` uint8.
-        labels: class of each image, ``[N]`` int64; ``None`` where the data has no labels.
+        samples: as the modality stores them: images ``[N, C, H, W]`` uint8, vectors ``[N, D]`` float32.
+        labels: class of each sample, ``[N]`` int64; ``None`` where the data has no labels.
     """
 
-    images: Tensor
+    samples: Tensor
     labels: Tensor | None
+
+    @property
+    def images(self) -> Tensor:
+        """The samples, by their old name."""
+        return self.samples
 
 
 class Data:
@@ -26,14 +33,19 @@ class Data:
 
     Args:
         name: short name for logs and folders.
-        shape: ``(C, H, W)`` of one image, as the config promises it to the networks.
+        shape: of one sample, as the config promises it to the networks: ``(C, H, W)`` of an image.
         train: what the pair learns from.
         validation: what is watched during training.
         test: what is reported.
 
     Raises:
-        DataError: if a split is empty, its images are not of ``shape``, or all its pixels are equal.
+        DataError: if a split is empty, its samples are not of ``shape``, or all their numbers are equal.
+
+    Attributes:
+        modality: what a sample is; a fact about the class, known without loading anything.
     """
+
+    modality: Modality = Image()
 
     def __init__(
         self, name: str, shape: tuple[int, ...], train: Split, validation: Split, test: Split
@@ -44,7 +56,7 @@ class Data:
         self.validation = validation
         self.test = test
         for part, split in self.splits.items():
-            self._check(part, split.images)
+            self._check(part, split.samples)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -53,7 +65,7 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change when any pixel, label or the order of images does."""
+        """Sixteen hex digits that change when any number, label or the order of samples does."""
         digest = hashlib.sha256()
         for split in self.splits.values():
             for tensor in split:
@@ -62,12 +74,14 @@ class Data:
                     digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
-    def _check(self, part: str, images: Tensor) -> None:
-        if len(images) == 0:
-            raise DataError("DATA-EMPTY", f"{self.name}: the {part} split has no images; add some")
-        if images.shape[1:] != self.shape:
-            found = list(images.shape[1:])
-            raise DataError("DATA-SHAPE", f"{self.name}: images are {found}, set data.shape={found}")
-        if images.min() == images.max():
-            message = f"{self.name}: every pixel of the {part} split is {int(images.min())}; check the files"
+    def _check(self, part: str, samples: Tensor) -> None:
+        noun, entry = self.modality.noun, self.modality.entry
+        if len(samples) == 0:
+            raise DataError("DATA-EMPTY", f"{self.name}: the {part} split has no {noun}; add some")
+        if samples.shape[1:] != self.shape:
+            found = list(samples.shape[1:])
+            raise DataError("DATA-SHAPE", f"{self.name}: {noun} are {found}, set data.shape={found}")
+        if samples.min() == samples.max():
+            value = samples.min().item()
+            message = f"{self.name}: every {entry} of the {part} split is {value:g}; check the files"
             raise DataError("DATA-RANGE", message)

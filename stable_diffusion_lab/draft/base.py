@@ -58,3 +58,10 @@ class DraftSpace(ABC):
         with frozen(refiner):
             ways = {"draft": lambda: code, "refined": lambda: self.refine(code, refiner)}
             return [Comparison(ways[stage](), real) for stage in self.stages]
+
+    def samples(self, code: Tensor, refiner: Refiner) -> list[Tensor]:
+        """The same stages as samples ``[B, *refiner.shape]``; the gradient reaches ``code`` only."""
+        with frozen(refiner):
+            draft = self.render(code, refiner)
+            ways = {"draft": lambda: draft, "refined": lambda: refiner(draft)}
+            return [ways[stage]() for stage in self.stages]

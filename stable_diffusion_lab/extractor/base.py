@@ -1,4 +1,4 @@
-"""The features in which generated samples are judged. Never used in a loss."""
+"""The features in which generated samples are judged. The judge's own is never used in a loss."""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,11 +8,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from stable_diffusion_lab.layer.image_range import to_sample
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.image import Image
 
 
 class TrainingData(Protocol):
-    """What an extractor may learn from: the training images ``[N, C, H, W]`` uint8 and their labels."""
+    """What an extractor may learn from: the stored training samples ``[N, ...]`` and their labels."""
 
     name: str
 
@@ -24,23 +26,27 @@ class TrainingData(Protocol):
 
 
 class Extractor(nn.Module, ABC):
-    """A fixed convolutional map from samples to feature vectors. Its parameters take no gradient.
+    """A fixed map from samples to feature vectors. Its parameters take no gradient.
 
     Features are divided by one number, so that over the training data the variance of a feature is one
     on average. Frechet distances then have the same unit in all data sets.
 
     Args:
-        shape: ``(C, H, W)`` of a sample.
+        body: samples ``[B, ...]`` to ``[B, feature_dim]``.
         feature_dim: width of a feature vector.
-        channels: channels of the first convolution.
+
+    Attributes:
+        modality: what is judged.
     """
 
+    modality: Modality = Image()
     unit: Tensor
 
-    def __init__(self, shape: tuple[int, ...], feature_dim: int, channels: int) -> None:
+    def __init__(self, body: nn.Sequential, feature_dim: int) -> None:
         super().__init__()
         self.feature_dim = feature_dim
-        self.body = convolutional_body(shape, channels, feature_dim).requires_grad_(False)
+        self.body = body
+        self.body.requires_grad_(False)
         self.register_buffer("unit", torch.ones(()))
 
     @abstractmethod
@@ -53,27 +59,34 @@ class Extractor(nn.Module, ABC):
         """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of samples ``[B, C, H, W]`` in [-1, 1], as ``[B, feature_dim]``."""
+        """Features of samples ``[B, ...]`` in [-1, 1], as ``[B, feature_dim]``."""
         return self.body(x) / self.unit
 
     @torch.no_grad()
-    def extract(self, images: Tensor, batch_size: int = 500) -> Tensor:
-        """Features ``[N, feature_dim]`` of stored images ``[N, C, H, W]`` uint8, a batch at a time.
+    def extract(self, stored: Tensor, batch_size: int = 500) -> Tensor:
+        """Features ``[N, feature_dim]`` of stored samples ``[N, ...]``, a batch at a time.
 
-        Bytes, because they are what is saved and looked at: real and generated images are rounded alike.
+        Stored, because that is what is looked at: real and generated images are rounded alike.
         """
-        return torch.cat([self(to_sample(batch.to(self.unit.device))) for batch in images.split(batch_size)])
+        batches = (batch.to(self.unit.device) for batch in stored.split(batch_size))
+        return torch.cat([self(self.modality.to_sample(batch)) for batch in batches])
 
-    def calibrate(self, images: Tensor) -> None:
-        """Set the unit from training images ``[N, C, H, W]`` uint8; for use in ``prepare``."""
+    def calibrate(self, stored: Tensor) -> None:
+        """Set the unit from stored training samples ``[N, ...]``; for use in ``prepare``."""
         self.unit.fill_(1)
-        self.unit.copy_(self.extract(images).var(dim=0).mean().sqrt())
+        self.unit.copy_(self.extract(stored).var(dim=0).mean().sqrt())
 
 
 def convolutional_body(shape: tuple[int, ...], channels: int, feature_dim: int) -> nn.Sequential:
     """``[B, *shape]`` to ``[B, feature_dim]``: convolutions that halve the image until its shorter side is
     about six pixels, with twice the channels each time, then one linear layer.
+
+    Raises:
+        ConfigError: if ``shape`` is not that of an image.
     """
+    if len(shape) != 3:
+        message = f"shape: {list(shape)}; wants [C, H, W]; vectors are judged by extractor=coordinates"
+        raise ConfigError("CFG-VALUE", message)
     depth, height, width = shape
     layers: list[nn.Module] = []
     for _ in range(max(1, round(math.log2(min(height, width) / 6)))):

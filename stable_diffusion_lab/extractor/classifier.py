@@ -13,8 +13,7 @@ from torch.nn import functional
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.error import DataError, DiskError
 from stable_diffusion_lab.extractor import base
-from stable_diffusion_lab.extractor.base import Extractor, TrainingData
-from stable_diffusion_lab.layer.image_range import to_sample
+from stable_diffusion_lab.extractor.base import Extractor, TrainingData, convolutional_body
 from stable_diffusion_lab.layer.seeding import fold, seeded
 
 BATCH = 128
@@ -45,7 +44,7 @@ class Classifier(Extractor):
         seed: Seed = 0,
     ) -> None:
         with seeded(fold(seed)):
-            super().__init__(shape, feature_dim, channels)
+            super().__init__(convolutional_body(shape, channels, feature_dim), feature_dim)
         self.steps = steps
         self.seed = seed
 
@@ -85,7 +84,8 @@ class Classifier(Extractor):
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=self.steps)
             for _ in range(self.steps):
                 chosen = torch.randint(len(labels), (BATCH,))
-                loss = functional.cross_entropy(network(to_sample(images[chosen])), labels[chosen])
+                logits = network(self.modality.to_sample(images[chosen]))
+                loss = functional.cross_entropy(logits, labels[chosen])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

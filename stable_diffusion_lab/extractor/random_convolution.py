@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from stable_diffusion_lab.bounds import PositiveInt, Seed
-from stable_diffusion_lab.extractor.base import Extractor, TrainingData
+from stable_diffusion_lab.extractor.base import Extractor, TrainingData, convolutional_body
 from stable_diffusion_lab.layer.seeding import fold, seeded
 
 
@@ -30,7 +30,7 @@ class RandomConvolution(Extractor):
         seed: Seed = 0,
     ) -> None:
         with seeded(fold(seed)):
-            super().__init__(shape, feature_dim, channels)
+            super().__init__(convolutional_body(shape, channels, feature_dim), feature_dim)
             for parameter in self.body.parameters():
                 if parameter.dim() > 1:  # keeps the signal's size through ReLU (Saxe et al. 2014)
                     nn.init.orthogonal_(parameter, gain=2**0.5)

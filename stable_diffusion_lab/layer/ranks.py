@@ -52,3 +52,11 @@ def own_rows(x: Tensor, count: int) -> Tensor:
     """The ``count`` rows of this rank in what ``gather`` put together."""
     rank = dist.get_rank() if dist.is_initialized() else 0
     return x[rank * count : (rank + 1) * count]
+
+
+def same_on_all_ranks(x: Tensor) -> Tensor:
+    """What rank 0 has for ``x``, on every rank; carries no gradient."""
+    x = x.detach().clone()
+    if dist.is_initialized():
+        dist.broadcast(x, src=0)
+    return x

@@ -12,7 +12,9 @@ class Metric(ABC):
     """A function of two sets of feature vectors.
 
     Attributes:
-        higher_is_better: the names of its values, and which way is up for each.
+        higher_is_better: the names of its values, short enough for the head of a column, and whether more is
+            better. What has its best value inside its range, as a divergence that is estimated without
+            being held above zero, counts as better the lower it is.
     """
 
     higher_is_better: ClassVar[dict[str, bool]]

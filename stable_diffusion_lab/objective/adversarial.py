@@ -25,6 +25,10 @@ class Adversarial(Comparing):
         critic: judges what is compared; must not mix the samples of a batch (no batch norm).
         regularizers: additions to the critic's term, by name.
         augment: what happens to points before the critic sees them.
+
+    Attributes:
+        accuracy: share of the last pairs, one real and one generated, in which the critic values the real
+            point more; a scalar on its device, ``None`` before the first.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Adversarial(Comparing):
         self.critic = critic
         self.regularizers = nn.ModuleDict(regularizers)
         self.augment = augment
+        self.accuracy: Tensor | None = None
         for regularizer in regularizers.values():
             regularizer.attach(critic)
 
@@ -47,7 +52,8 @@ class Adversarial(Comparing):
 
     def terms(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
         of_real, of_generated = self.judge(real), self.judge(generated)
-        self.augment.observe(of_real.logits.detach())
+        self.augment.observe(of_generated.logits.detach(), of_real.logits.detach())
+        self.accuracy = (of_real.logits[:, None] > of_generated.logits).float().mean().detach()
         critic = self.critic_loss(of_generated.logits, of_real.logits)
         for regularizer in self.regularizers.values():
             critic = critic + regularizer(self.values, of_generated, of_real)

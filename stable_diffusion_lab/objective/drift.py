@@ -9,6 +9,7 @@ from stable_diffusion_lab.layer.distance import distance
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
+from stable_diffusion_lab.objective.kernel.base import Kernel
 
 
 def affinity(logits: Tensor) -> Tensor:
@@ -31,16 +32,20 @@ def difference(attraction: Tensor, repulsion: Tensor, real: Tensor, generated: T
 
 
 class Drift(VectorField):
-    """Generative drifting with a Laplacian kernel (Deng et al. 2026, arXiv 2602.04770, algorithm 2).
+    """Generative drifting (Deng et al. 2026, arXiv 2602.04770, algorithm 2; there with a Laplacian kernel).
 
     Args:
         feature: where to compare.
+        kernel: how a point's say falls with its distance.
         temperatures: widths of the kernels, in units of the mean distance between points; each gives a
             field of its own, and all have the same say.
     """
 
-    def __init__(self, feature: Feature, temperatures: Sequence[float] = (0.2, 0.05, 0.025)) -> None:
+    def __init__(
+        self, feature: Feature, kernel: Kernel, temperatures: Sequence[float] = (0.2, 0.05, 0.025)
+    ) -> None:
         super().__init__(feature)
+        self.kernel = kernel
         self.temperatures = tuple(temperatures)
 
     def field(self, generated: Tensor, real: Tensor) -> Tensor:
@@ -51,6 +56,6 @@ class Drift(VectorField):
         away[:, :n].fill_diagonal_(1e6)
         fields = []
         for temperature in self.temperatures:
-            near = affinity(-away / temperature)
+            near = affinity(self.kernel.log_value(away / temperature))
             fields.append(difference(near[:, n:], near[:, :n], real, generated))
         return torch.stack(fields)

@@ -10,7 +10,10 @@ from stable_diffusion_lab.objective.base import Objective
 
 
 class Evidence(Objective):
-    """Negative evidence lower bound of real data, per dimension of a sample (see ``Refiner.elbo``).
+    """Negative evidence lower bound of real data, per dimension of a sample (see ``Refiner.bound``).
+
+    It has two parts, which an adaptation can weigh by themselves: distortion, how badly a sample is
+    explained, and rate, how much the posterior has to say for that. Their sum is the bound.
 
     With noise it is the denoising criterion (Im et al. 2017, eq. 5): the encoder sees a corrupted sample
     and the decoder explains the clean one, so that the refiner learns to correct. How sharp against how
@@ -27,4 +30,8 @@ class Evidence(Objective):
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
         clean = batch.clean
         observed = clean + self.noise_scale * torch.randn_like(clean)
-        return {"refiner": -model.refiner.elbo(clean, observed).mean() / clean[0].numel()}
+        distortion, rate = model.refiner.bound(clean, observed)
+        return {
+            "refiner/distortion": distortion.mean() / clean[0].numel(),
+            "refiner/rate": rate.mean() / clean[0].numel(),
+        }

@@ -1,10 +1,23 @@
 """The refining half of the pair: variational inference, trained on real data."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from stable_diffusion_lab.layer.posterior import Posterior
+
+
+class Bound(NamedTuple):
+    """The two halves of a negative evidence lower bound, in nats per sample ``[B]``.
+
+    Attributes:
+        distortion: -log p(x | h) for one h of q(h | x), up to the constant D/2 log(2 pi decoder_scale^2).
+        rate: KL(q(h | x) || p(h)).
+    """
+
+    distortion: Tensor
+    rate: Tensor
 
 
 class Refiner(nn.Module, ABC):
@@ -35,20 +48,33 @@ class Refiner(nn.Module, ABC):
         """Refine drafts ``[B, *shape]``: one pass through the posterior mean and the decoder."""
         return self.decode(self.encode(x).mean)
 
-    def elbo(self, clean: Tensor, observed: Tensor) -> Tensor:
-        """Evidence lower bound on log p(clean), inferred from what was observed.
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What each layer of the encoder sees in samples ``[B, *shape]``, the last one last: ``[B, ...]``.
+
+        The posterior mean alone, for an encoder that does not say more.
+        """
+        return [self.encode(x).mean]
+
+    def bound(self, clean: Tensor, observed: Tensor) -> Bound:
+        """What it costs to explain samples by what was observed of them.
 
         With ``observed = clean`` this is the bound of Kingma & Welling (2014, eq. 3); with a
         corrupted ``observed`` it is the denoising criterion of Im et al. (2017, eq. 5), still a
-        lower bound on log p(clean) for every observed value.
+        bound on log p(clean) for every observed value.
 
         Args:
             clean: samples to explain, ``[B, *shape]``.
             observed: what the encoder sees, ``[B, *shape]``.
+        """
+        posterior = self.encode(observed)
+        error = (clean - self.decode(posterior.sample())).flatten(1).square().sum(dim=1)
+        return Bound(0.5 * error / self.decoder_scale**2, posterior.kl())
+
+    def elbo(self, clean: Tensor, observed: Tensor) -> Tensor:
+        """Evidence lower bound on log p(clean), inferred from what was observed (see ``bound``).
 
         Returns:
             Nats per sample ``[B]``, up to the constant -D/2 log(2 pi decoder_scale^2).
         """
-        posterior = self.encode(observed)
-        error = (clean - self.decode(posterior.sample())).flatten(1).square().sum(dim=1)
-        return -0.5 * error / self.decoder_scale**2 - posterior.kl()
+        distortion, rate = self.bound(clean, observed)
+        return -distortion - rate

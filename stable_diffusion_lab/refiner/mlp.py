@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
+from stable_diffusion_lab.layer.activations import activations
 from stable_diffusion_lab.layer.mlp import mlp
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.base import Refiner
@@ -34,6 +35,10 @@ class MLP(Refiner):
 
     def encode(self, x: Tensor) -> Posterior:
         return Posterior(*self.encoder(x.flatten(1)).chunk(2, dim=1))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        *hidden, last = activations(self.encoder, x.flatten(1), nn.SiLU)
+        return [*hidden, last.chunk(2, dim=1)[0]]
 
     def decode(self, h: Tensor) -> Tensor:
         return self.decoder(h).view(len(h), *self.shape)

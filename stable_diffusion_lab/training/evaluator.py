@@ -6,15 +6,20 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, distributed, nn
 
+from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.error import NonFiniteError
 from stable_diffusion_lab.extractor.base import Extractor
-from stable_diffusion_lab.layer.image_range import to_image, to_sample
 from stable_diffusion_lab.layer.seeding import fold, seeded
 from stable_diffusion_lab.metric.base import Metric
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.training.evidence import evidence
 
 BATCH = 500
+EVIDENCE, DRAWS = (
+    1000,
+    10,
+)  # samples of each kind whose evidence is bounded, and draws of the posterior for it
 
 
 class Evaluator:
@@ -29,6 +34,9 @@ class Evaluator:
         metrics: by name.
         n: number of generated samples; ``None`` for as many as the split has.
         seed: keys the noise of generated samples and the choice of real ones for the floor.
+
+    Attributes:
+        features: of the last ``score``, by stage, ``{"draft": [M, D], "refined": [M, D]}``.
     """
 
     def __init__(
@@ -39,11 +47,12 @@ class Evaluator:
         self.metrics = dict(metrics)
         self.n = n
         self.seed = seed
+        self.features: dict[str, Tensor] = {}
         self._real: dict[str, Tensor] = {}
 
     def count(self, split: str) -> int:
         """Number of samples that are generated to be compared with a split."""
-        return self.n or len(self.data.splits[split].images)
+        return self.n or len(self.data.splits[split].samples)
 
     def check(self, split: str) -> None:
         """Refuse a split or a number of samples too small for a metric, before anything is trained.
@@ -51,9 +60,15 @@ class Evaluator:
         Raises:
             DataError: naming the metric and the numbers.
         """
-        real = len(self.data.splits[split].images)
+        real = len(self.data.splits[split].samples)
         for metric in self.metrics.values():
             metric.check(real, self.count(split), self.extractor.feature_dim)
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """Which way is up for each value of ``score``, by its name."""
+        metrics = self.metrics.values()
+        ways = [(name, up) for metric in metrics for name, up in metric.higher_is_better.items()]
+        return {f"{stage}/{name}": up for stage in Sample._fields for name, up in ways}
 
     def score(self, model: Pair, split: str, rank: int = 0, world: int = 1) -> dict[str, float]:
         """Compare drafts and their refinements with the real samples of a split.
@@ -81,18 +96,52 @@ class Evaluator:
                 stages["draft"].append(self._features(draft, model))
                 stages["refined"].append(self._features(model.refine(draft), model))
         features = {stage: _gather(torch.cat(parts), len(noise), world) for stage, parts in stages.items()}
+        self.features = features
         return {
             f"{stage}/{name}": value
             for stage, generated in features.items()
             for name, value in self.compare(split, generated).items()
         }
 
+    def evidence(self, model: Pair, split: str) -> dict[str, float]:
+        """How probable the refiner finds real and generated samples: bounds on E log p(x).
+
+        At most 1,000 of each: real ones evenly spaced over the split, generated ones the first of ``score``.
+        Every process finds the same.
+
+        Args:
+            model: the pair; left in the mode it was in.
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+
+        Returns:
+            Nats per dimension of a sample: ``elbo`` and ``iwae`` of real samples, ``draft/elbo`` and
+            ``refined/elbo`` of generated ones (see ``Evidence``). The refiner learns to raise the first,
+            the objective ``reverse_kl`` the third. Drafts far above real samples have collapsed onto the
+            most probable ones.
+        """
+        real = self.data.splits[split].samples
+        real = real[:: -(-len(real) // EVIDENCE)].to(_device(model))
+        rng = torch.Generator().manual_seed(fold(self.seed))
+        noise = torch.randn(self.count(split), model.generator.noise_dim, generator=rng)[:EVIDENCE]
+        with _evaluating(model), seeded(fold(self.seed)), torch.no_grad():
+            drafts = model.draft(noise.to(_device(model)))
+            data = evidence(model.refiner, self.data.modality.to_sample(real), DRAWS)
+            drafted = evidence(model.refiner, drafts, DRAWS)
+            refined = evidence(model.refiner, model.refine(drafts), DRAWS)
+        values = {
+            "elbo": data.elbo,
+            "iwae": data.iwae,
+            "draft/elbo": drafted.elbo,
+            "refined/elbo": refined.elbo,
+        }
+        return {name: value.mean().item() for name, value in values.items()}
+
     def reconstruction(self, model: Pair, split: str) -> dict[str, float]:
         """Compare real samples of a split, after refinement, with themselves before: the refiner's floor."""
         with _evaluating(model), seeded(fold(self.seed)), torch.no_grad():
             parts = [
-                self._features(model.refine(to_sample(images.to(_device(model)))), model)
-                for images in self.data.splits[split].images.split(BATCH)
+                self._features(model.refine(self.data.modality.to_sample(part.to(_device(model)))), model)
+                for part in self.data.splits[split].samples.split(BATCH)
             ]
         return self.compare(split, torch.cat(parts))
 
@@ -101,23 +150,27 @@ class Evaluator:
 
         As many as are generated are drawn without replacement, or all where there are fewer.
         """
-        train = self.data.train.images
+        train = self.data.train.samples
         rng = torch.Generator().manual_seed(fold(self.seed))
         chosen = torch.randperm(len(train), generator=rng)[: self.count(split)]
         return self.compare(split, self.extractor.extract(train[chosen], BATCH))
 
     def compare(self, split: str, features: Tensor) -> dict[str, float]:
         """Values of all metrics for features ``[M, D]`` against those of a split."""
-        if split not in self._real:
-            self._real[split] = self.extractor.extract(self.data.splits[split].images, BATCH)
-        real = self._real[split]
+        real = self.real(split)
         return {k: v for metric in self.metrics.values() for k, v in metric(real, features).items()}
+
+    def real(self, split: str) -> Tensor:
+        """Features ``[N, D]`` of the samples of a split, extracted once."""
+        if split not in self._real:
+            self._real[split] = self.extractor.extract(self.data.splits[split].samples, BATCH)
+        return self._real[split]
 
     def _features(self, sample: Tensor, model: Pair) -> Tensor:
         """Features of samples as they would be stored."""
         if not sample.isfinite().all():
             raise NonFiniteError("NONFINITE", "the pair makes samples that are not finite; see the losses")
-        return self.extractor.to(_device(model)).extract(to_image(sample), BATCH)
+        return self.extractor.to(_device(model)).extract(self.data.modality.to_stored(sample), BATCH)
 
 
 def _device(model: nn.Module) -> torch.device:

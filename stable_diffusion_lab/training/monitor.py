@@ -1,5 +1,7 @@
 """Validation scores of the running average, while the pair learns."""
 
+from typing import Any
+
 from lightning import Trainer
 
 from stable_diffusion_lab.bounds import PositiveInt
@@ -10,6 +12,11 @@ from stable_diffusion_lab.training.system import System
 
 class Monitor(BetweenBatches):
     """Logs ``validation/draft/fd``, ``validation/refined/fd`` and so on at regular intervals.
+
+    Beside them ``validation/elbo`` and others: how probable the refiner finds real and generated samples.
+
+    As soon as the generator has learnt, ``adapt`` sees the scores too; not those of an extra evaluation at
+    the end, which a longer run would not have had.
 
     Args:
         evaluator: what is measured, and how.
@@ -24,10 +31,18 @@ class Monitor(BetweenBatches):
         self.every = every
         self.latest: dict[str, float] = {}
 
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        pl_module.adapt.expect(self.evaluator.higher_is_better())
+
     def between(self, trainer: Trainer, system: System, last: bool) -> None:
         if due(system.batches_seen, self.every, last):
             ranks = (trainer.global_rank, trainer.world_size)
             self.latest = self.evaluator.score(system.average, "validation", *ranks)
-            values = {f"validation/{name}": value for name, value in self.latest.items()}
+            found = self.latest | self.evaluator.evidence(system.average, "validation")
+            values = {f"validation/{name}": value for name, value in found.items()}
             for logger in trainer.loggers:  # each writes on rank 0 only
                 logger.log_metrics(values, step=system.batches_seen)
+            regular = system.batches_seen % self.every == 0
+            if regular and system.schedule.learns("generator", system.batches_seen - 1):
+                system.adapt.observe(self.latest)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from stable_diffusion_lab.adapt.base import Adapt
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.data.batches import Batches
-from stable_diffusion_lab.layer.image_range import to_sample
 from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
@@ -30,7 +29,7 @@ class System(LightningModule):
         model: the pair that learns.
         refinement: objectives by name that train the refiner; active from the first batch.
         objectives: objectives by name that train the generator; active after the head start.
-        adapt: weighs the terms.
+        adapt: weighs the terms, and may lower learning rates and attributes of what is below the system.
         schedule: when each player learns.
         optimizer: builds the optimiser from the players' parameters.
         ema_decay: decay of the running average of the pair's weights, which is what generates.
@@ -61,6 +60,7 @@ class System(LightningModule):
         self.batches_seen = 0
         self.terms: dict[str, Tensor] = {}
         self.twins = self.averaged()
+        adapt.attach(self)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         draft = self.draw(batch)
@@ -128,7 +128,8 @@ class System(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.reseed()
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["peak_lr"] * self.schedule.rate(group["player"], self.batches_seen)
+            share = self.schedule.rate(group["player"], self.batches_seen) * self.adapt.rate
+            group["lr"] = group["peak_lr"] * share
         step = self.batches_seen
         if step == self.schedule.refiner_stop and not self.schedule.learns("refiner", step):
             self.model.refiner.load_state_dict(self.average.refiner.state_dict())
@@ -148,9 +149,8 @@ class System(LightningModule):
     def codes(self) -> Iterator[Tensor]:
         """The training data in the generator's space, in batches ``[n, *generator.shape]``."""
         batches: Batches = self.trainer.train_dataloader  # type: ignore[assignment]
-        chunks = batches.split.images.split(1024)
-        for chunk in chunks:
-            yield self.model.embed(to_sample(chunk.to(self.device)))
+        for chunk in batches.split.samples.split(1024):
+            yield self.model.embed(batches.modality.to_sample(chunk.to(self.device)))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Adam moves a parameter on a zero gradient (momentum), but leaves one without gradient alone.

@@ -12,5 +12,5 @@ class Augment(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Transform each of the points ``[B, ...]`` by itself, to the same shape."""
 
-    def observe(self, real_logits: Tensor) -> None:
-        """Learn from the critic's values ``[M]`` of this rank's real points. Most do not listen."""
+    def observe(self, generated: Tensor, real: Tensor) -> None:
+        """Learn from the critic's values of generated ``[N]`` and real ``[M]`` points. Most do not listen."""

@@ -1,8 +1,11 @@
 """Networks that only learning needs: they tell real from generated."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
+
+from stable_diffusion_lab.error import ConfigError
 
 
 class Critic(nn.Module, ABC):
@@ -15,7 +18,23 @@ class Critic(nn.Module, ABC):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = tuple(shape)
+        self.register_forward_pre_hook(Critic.expect)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Judge samples: ``[B, *shape]`` to ``[B]``; large where x looks real."""
+
+    def expect(self, arguments: tuple[Any, ...]) -> None:
+        """Hold the shape of what is to be judged against the critic's own.
+
+        Raises:
+            ConfigError: if they differ.
+        """
+        found = list(arguments[0].shape[1:])
+        if found != list(self.shape):
+            kind = "critic=convolutional" if len(found) == 3 else "critic=mlp"
+            remedy = f"say {kind} critic.shape={str(found).replace(' ', '')}"
+            layers = "if the feature has layers of several shapes, choose one with feature.layers"
+            raise ConfigError(
+                "CFG-VALUE", f"critic.shape: {list(self.shape)}, but points are {found}; {remedy}; {layers}"
+            )

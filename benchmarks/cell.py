@@ -1,0 +1,135 @@
+"""One cell of a benchmark: a short run behind a refiner that all cells share, and what came of it.
+
+Cells run one per fresh process, each on one thread, so that their peak memory is their own and as many
+may run side by side as there are cores. Results are lines of JSON; a benchmark that is started again
+does the cells that are missing.
+"""
+
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from omegaconf import DictConfig
+
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.command.judge import judge
+from stable_diffusion_lab.command.train import assemble, quiet
+from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.error import LabError
+from stable_diffusion_lab.training.system import System
+
+PROBE, WARM = 12, 4
+TOGETHER = ["schedule.head_start=0", "schedule.refiner_share=0", "objective@refinement=none", "logger=none"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to run.
+
+    Attributes:
+        name: the cell's key among the results, beside its seed.
+        overrides: of ``conf/train.yaml``.
+        seconds: of training, by the clock of one thread that has a core to itself.
+        seed: of the run.
+        refiner: file of the refiner that all cells share.
+        split: what is scored: ``"validation"`` where something is chosen by it, else ``"test"``.
+        labels: what the cell stands for, to be written beside its result.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    seconds: float
+    seed: int
+    refiner: str
+    split: str = "test"
+    labels: dict[str, Any] = field(default_factory=dict)
+
+
+def train_refiner(path: Path, overrides: Sequence[str], seed: int = 0) -> None:
+    """Train a refiner by itself and keep it, unless the file is there."""
+    if path.exists():
+        return
+    words = [
+        *overrides,
+        "objective=none",
+        "schedule.head_start=1",
+        "schedule.refiner_share=1",
+        f"seed={seed}",
+    ]
+    config = compose("train", words)
+    system = assemble(config)
+    with quiet():
+        fit(system, config, config.trainer.max_steps)
+    torch.save(system.average.refiner.state_dict(), path)
+
+
+def fit(system: System, config: DictConfig, steps: int) -> float:
+    """Train; seconds from the first step to the last."""
+    batches = Batches(build(config.data).train, config.batch_size, config.seed, steps)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    began = time.perf_counter()
+    trainer.fit(system, batches)
+    return time.perf_counter() - began
+
+
+def ready(cell: Cell, steps: int) -> tuple[System, DictConfig]:
+    """The system of a cell, with the shared refiner at rest."""
+    config = compose("train", [*cell.overrides, *TOGETHER, f"trainer.max_steps={steps}", f"seed={cell.seed}"])
+    system = assemble(config)
+    for model in (system.model, system.average):
+        model.refiner.load_state_dict(torch.load(cell.refiner, weights_only=True))
+    return system, config
+
+
+def run(cell: Cell) -> dict[str, Any]:
+    """Train for the cell's time, then score; called in a process of its own."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    result: dict[str, Any] = {"name": cell.name, "seed": cell.seed, **cell.labels}
+    try:
+        with quiet():
+            start = fit(*ready(cell, WARM), WARM)
+            per_step = (fit(*ready(cell, PROBE + WARM), PROBE + WARM) - start) / PROBE
+            steps = max(PROBE, int(cell.seconds / per_step))
+            system, config = ready(cell, steps)
+            seconds = fit(system, config, steps)
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+            evaluator = judge(config, build(config.data), None, config.seed)
+            scores = evaluator.score(system.average, cell.split)
+    except LabError as error:
+        return {**result, "failed": str(error)}
+    return {**result, "steps": steps, "seconds": seconds, "peak_mib": memory, "scores": scores}
+
+
+def run_all(cells: Sequence[Cell], path: Path, jobs: int) -> list[dict[str, Any]]:
+    """Run the cells that ``path`` has no line for yet; all results."""
+    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    known = {(result["name"], result["seed"]) for result in done}
+    missing = [cell for cell in cells if (cell.name, cell.seed) not in known]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool, path.open("a") as file:
+        waiting = [pool.submit(run, cell) for cell in missing]
+        for count, future in enumerate(as_completed(waiting), 1):
+            done.append(future.result())
+            file.write(json.dumps(done[-1]) + "\n")
+            file.flush()
+            print(f"{count}/{len(missing)} {done[-1]['name']} seed {done[-1]['seed']}", flush=True)
+    return done

@@ -1,0 +1,138 @@
+"""Every objective, drafting in latents and in pixels, for the same time and behind the same refiner.
+
+    python benchmarks/objectives.py [--seconds 60] [--jobs 2] [--out results/objectives]
+
+MNIST, three seeds. First each objective picks its learning rates (both players', of 1/3, 1 and 3 times the
+experiment's) by the Frechet distance of the refined drafts on the validation split, with a seed of its own;
+then it trains with the best one, and is scored on the test split. Everything else is equal: nets, batch,
+optimiser, refiner, one thread each. In latents the generator begins as one Gaussian, so that what is seen
+is the objective's doing. Writes ``results.jsonl``, ``table.md`` and ``fidelity_diversity.png``.
+"""
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from cell import Cell, run_all, train_refiner
+from matplotlib import pyplot
+
+CONF = Path(__file__).parent.parent / "conf"
+RATES = (1 / 3, 1.0, 3.0)
+SEEDS = (0, 1, 2)
+TUNING_SEED = 100
+SPACES = {
+    "latents": ("experiment=mnist", "generator.components=1"),
+    "pixels": ("experiment=mnist_dcgan", "schedule=head_start"),
+}
+BASE = {"latents": 3e-4, "pixels": 1e-3}  # learning rates of the experiments
+SHOWN = ("fd", "kd", "precision", "recall", "density", "coverage", "kl_knn", "kl_ratio")
+
+Result = dict[str, Any]
+
+
+def objectives() -> list[str]:
+    """Every objective that teaches a generator."""
+    return sorted(
+        path.stem for path in (CONF / "objective").glob("*.yaml") if path.stem not in ("none", "evidence")
+    )
+
+
+def cell(objective: str, space: str, rate: float, seed: int, split: str, options: argparse.Namespace) -> Cell:
+    """One run."""
+    learning = BASE[space] * rate
+    words = (f"objective={objective}", f"optimizer.generator={learning}", f"optimizer.adversary={learning}")
+    labels = {"objective": objective, "space": space, "rate": rate, "split": split}
+    name = f"{objective} {space} {rate:.2f} {split}"
+    refiner = str(options.out / "refiner.pt")
+    return Cell(name, (*SPACES[space], *words), options.seconds, seed, refiner, split, labels)
+
+
+def best_rates(results: Iterable[Result]) -> dict[tuple[str, str], float]:
+    """The learning rate of each objective and space with the lowest distance on the validation split."""
+    distances: defaultdict[tuple[str, str], dict[float, float]] = defaultdict(dict)
+    for result in results:
+        if result["split"] == "validation" and "scores" in result:
+            distances[result["objective"], result["space"]][result["rate"]] = result["scores"]["refined/fd"]
+    return {key: min(found, key=lambda rate: found[rate]) for key, found in distances.items()}
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    return f"{statistics.mean(values):.3g} ± {statistics.stdev(values) if len(values) > 1 else 0:.2g}"
+
+
+def table(results: list[Result]) -> str:
+    """Markdown, a row for each objective, space and stage, best refined distance first."""
+    groups: defaultdict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        if result["split"] == "test" and "scores" in result:
+            groups[result["space"], result["objective"]].append(result)
+
+    def refined(group: list[Result]) -> float:
+        return statistics.mean(result["scores"]["refined/fd"] for result in group)
+
+    lines = [
+        "| drafts in | objective | rate | steps | MiB | stage |" + "|".join(SHOWN) + "|",
+        "|---" * (6 + len(SHOWN)) + "|",
+    ]
+    for (space, objective), group in sorted(groups.items(), key=lambda item: (item[0][0], refined(item[1]))):
+        steps = round(statistics.mean(result["steps"] for result in group))
+        memory = round(statistics.mean(result["peak_mib"] for result in group))
+        for stage in ("draft", "refined"):
+            scores = [
+                spread([r["scores"].get(f"{stage}/{name}", float("nan")) for r in group]) for name in SHOWN
+            ]
+            head = f"| {space} | {objective} | {group[0]['rate']:.2g} | {steps} | {memory} | {stage} |"
+            lines.append(head + "|".join(scores) + "|")
+    return "\n".join(lines) + "\n"
+
+
+def picture(results: list[Result], path: Path) -> None:
+    """Fidelity against diversity: precision and recall of each run, draft to refined."""
+    figure, panels = pyplot.subplots(1, 2, figsize=(13, 6), sharex=True, sharey=True)
+    names = objectives()
+    for panel, space in zip(panels, SPACES, strict=True):
+        for index, name in enumerate(names):
+            runs = [r for r in results if (r["split"], r["space"], r["objective"]) == ("test", space, name)]
+            point: Callable[[str], list[float]] = lambda key, runs=runs: [  # noqa: E731
+                r["scores"][key] for r in runs if "scores" in r
+            ]
+            style = {"color": pyplot.cm.tab20(index % 20), "marker": "osD^v"[index // 4 % 5]}
+            panel.scatter(point("refined/recall"), point("refined/precision"), label=name, **style)
+            panel.scatter(point("draft/recall"), point("draft/precision"), alpha=0.3, **style)
+        panel.set(title=f"drafts in {space}", xlabel="recall (diversity)", ylabel="precision (fidelity)")
+    panels[1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.suptitle("MNIST, refined solid and draft pale; equal time, three seeds")
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def main() -> None:
+    """Tune, train, and write the table and the picture."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="of training per run")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each")
+    parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
+    parser.add_argument("--out", type=Path, default=Path("results/objectives"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    train_refiner(options.out / "refiner.pt", ["experiment=mnist"])
+    pairs = [(objective, space) for space in options.spaces for objective in objectives()]
+    path = options.out / "results.jsonl"
+    tuning = [cell(*pair, rate, TUNING_SEED, "validation", options) for pair in pairs for rate in RATES]
+    rates = best_rates(run_all(tuning, path, options.jobs))
+    final = [
+        cell(*pair, rates[pair], seed, "test", options) for pair in pairs for seed in SEEDS if pair in rates
+    ]
+    results = run_all(final, path, options.jobs)
+    (options.out / "table.md").write_text(table(results))
+    picture(results, options.out / "fidelity_diversity.png")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

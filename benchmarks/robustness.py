@@ -1,0 +1,109 @@
+"""How much an objective depends on its settings: the article's claim, put to the test.
+
+    python benchmarks/robustness.py [--seconds 20] [--jobs 2] [--out results/robustness]
+
+MNIST in the latents of one shared refiner, from one Gaussian. Around each objective's own defaults one
+thing at a time is varied: the batch (1/4, 4), its main knob (1/10, 10), its learning rate (1/3, 3), each
+with three seeds. Draws, for each objective, every cell, their median and the worst. May be stopped and
+started again.
+"""
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cell import Cell, run_all, train_refiner
+from matplotlib import pyplot
+
+SEEDS = (0, 1, 2)
+BATCH, RATE = 256, 3e-4
+SPACE = ("experiment=mnist", "generator.components=1")
+
+# The main knob of each objective, by its key, and its default.
+KNOBS: dict[str, tuple[str, float]] = {
+    "sinkhorn": ("objective.sinkhorn.temperature", 0.05),
+    "relativistic": ("regularizer.r1.gamma", 0.1),
+    "non_saturating": ("regularizer.r1.gamma", 1.0),
+}
+
+
+def variations(objective: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Names and overrides: the centre, and one step to either side along each axis."""
+    yield "default", ()
+    for factor in (0.25, 4):
+        yield f"batch x{factor:g}", (f"batch_size={round(BATCH * factor)}",)
+    for factor in (1 / 3, 3):
+        words = (f"optimizer.generator={RATE * factor}", f"optimizer.adversary={RATE * factor}")
+        yield f"rate x{factor:.2g}", words
+    if objective in KNOBS:
+        key, value = KNOBS[objective]
+        for factor in (0.1, 10):
+            yield f"knob x{factor:g}", (f"{key}={value * factor}",)
+
+
+def cells(options: argparse.Namespace) -> list[Cell]:
+    """All runs, seed by seed, so that a benchmark that is stopped early has seen everything once."""
+    words = (*SPACE, f"batch_size={BATCH}", f"optimizer.generator={RATE}", f"optimizer.adversary={RATE}")
+    return [
+        Cell(
+            f"{objective} {variation}",
+            (*words, f"objective={objective}", *extra),
+            options.seconds,
+            seed,
+            str(options.out / "refiner.pt"),
+            labels={"objective": objective, "variation": variation},
+        )
+        for seed in SEEDS
+        for objective in options.objectives
+        for variation, extra in variations(objective)
+    ]
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Refined Frechet distances of each objective's cells, sorted; the worst of all for a run that failed."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for result in results:
+        found[result["objective"]].append(
+            result["scores"]["refined/fd"] if "scores" in result else float("inf")
+        )
+    return {
+        name: sorted(values) for name, values in sorted(found.items(), key=lambda x: statistics.median(x[1]))
+    }
+
+
+def picture(found: dict[str, list[float]], path: Path) -> None:
+    """A row for each objective: its cells, their median, and the worst."""
+    figure, panel = pyplot.subplots(figsize=(9, 0.45 * len(found) + 1.5))
+    for row, values in enumerate(reversed(found.values())):
+        panel.plot(values, [row] * len(values), "o", color="tab:blue", alpha=0.35)
+        panel.plot(statistics.median(values), row, "|", color="black", markersize=18, markeredgewidth=2)
+        panel.plot(values[-1], row, "x", color="tab:red", markersize=9, markeredgewidth=2)
+    panel.set_yticks(range(len(found)), list(reversed(found)))
+    panel.set(xscale="log", xlabel="Frechet distance, refined (bar: median, cross: worst)")
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def main() -> None:
+    """Run what is missing, and draw."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="of training per run")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each")
+    parser.add_argument("--objectives", nargs="+", default=list(KNOBS))
+    parser.add_argument("--out", type=Path, default=Path("results/robustness"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    train_refiner(options.out / "refiner.pt", ["experiment=mnist"])
+    found = summary(run_all(cells(options), options.out / "results.jsonl", options.jobs))
+    picture(found, options.out / "robustness.png")
+    print("| objective | best | median | worst |\n|---|---|---|---|")
+    for name, values in found.items():
+        print(f"| {name} | {values[0]:.3g} | {statistics.median(values):.3g} | {values[-1]:.3g} |")
+
+
+if __name__ == "__main__":
+    main()

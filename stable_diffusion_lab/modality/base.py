@@ -1,0 +1,56 @@
+"""What a sample is: how it is stored, and how it is shown."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import numpy
+from PIL import Image
+from torch import Tensor
+
+from stable_diffusion_lab.batch import Sample
+
+
+class Modality(ABC):
+    """Between samples as networks see them and samples as they are kept. Has no state.
+
+    Attributes:
+        noun: what several samples are called in a message.
+        entry: what one number of a sample is called.
+        crowd: how many samples a picture of a distribution wants.
+    """
+
+    noun: str
+    entry: str
+    crowd: int
+
+    @abstractmethod
+    def to_sample(self, stored: Tensor) -> Tensor:
+        """Map stored samples ``[N, ...]`` to float32 in [-1, 1]."""
+
+    @abstractmethod
+    def to_stored(self, sample: Tensor) -> Tensor:
+        """Map samples ``[N, ...]`` to what is stored; the inverse of ``to_sample``."""
+
+    @abstractmethod
+    def array(self, stored: Tensor) -> numpy.ndarray:
+        """Stored samples ``[N, ...]`` as others expect them in a file."""
+
+    @abstractmethod
+    def panel(self, stored: Tensor) -> Image.Image:
+        """One picture of all stored samples ``[N, ...]``."""
+
+    @abstractmethod
+    def files(self, stored: Tensor) -> Iterable[Image.Image]:
+        """A picture of each stored sample.
+
+        Raises:
+            ConfigError: if one sample by itself is no picture.
+        """
+
+    def picture(self, stored: Sample) -> Image.Image:
+        """Drafts on the left, their refinements on the right, a white line between them."""
+        left, right = self.panel(stored.draft), self.panel(stored.refined)
+        both = Image.new(left.mode, (left.width + right.width + 8, left.height), "white")
+        both.paste(left, (0, 0))
+        both.paste(right, (left.width + 8, 0))
+        return both

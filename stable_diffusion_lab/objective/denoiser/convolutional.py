@@ -1,0 +1,66 @@
+"""A denoiser of images."""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.objective.denoiser.base import Denoiser
+from stable_diffusion_lab.objective.denoiser.level import LevelEmbedding
+
+
+class Block(nn.Module):
+    """Pre-normalised residual block of two convolutions, shifted by the noise level's embedding."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        groups = math.gcd(8, width)
+        before, after = nn.GroupNorm(groups, width), nn.GroupNorm(groups, width)
+        self.enter = nn.Sequential(before, nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.shift = nn.Linear(width, width)
+        self.leave = nn.Sequential(after, nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+
+    def forward(self, h: Tensor, level: Tensor) -> Tensor:
+        return h + self.leave(self.enter(h) + self.shift(level)[..., None, None])
+
+
+class Convolutional(Denoiser):
+    """A small U-Net (Ronneberger et al. 2015): equal width at all resolutions, skips added, GroupNorm.
+
+    Args:
+        shape: ``(channels, height, width)``, any size.
+        width: channels of every hidden map.
+        halvings: how often the resolution is halved.
+
+    Raises:
+        ConfigError: if ``shape`` is not that of an image.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: PositiveInt = 32, halvings: NonNegativeInt = 2) -> None:
+        super().__init__(shape)
+        if len(shape) != 3:
+            raise ConfigError("CFG-VALUE", f"denoiser.shape: {list(shape)}; wants [C, H, W], or denoiser=mlp")
+        self.level = LevelEmbedding(width)
+        self.enter = nn.Conv2d(shape[0], width, 3, padding=1)
+        self.down = nn.ModuleList(Block(width) for _ in range(halvings))
+        self.middle = Block(width)
+        self.up = nn.ModuleList(Block(width) for _ in range(halvings))
+        last = nn.Conv2d(width, shape[0], 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.leave = nn.Sequential(nn.GroupNorm(math.gcd(8, width), width), nn.SiLU(), last)
+
+    def network(self, x: Tensor, level: Tensor) -> Tensor:
+        embedded = self.level(level)
+        h = self.enter(x)
+        skips = []
+        for block in self.down:
+            skips.append(block(h, embedded))
+            h = avg_pool2d(skips[-1], 2, ceil_mode=True)
+        h = self.middle(h, embedded)
+        for block in self.up:
+            skip = skips.pop()
+            h = block(interpolate(h, size=skip.shape[2:]) + skip, embedded)
+        return self.leave(h)

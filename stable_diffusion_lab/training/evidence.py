@@ -1,0 +1,40 @@
+"""How probable a refiner finds samples: bounds on log p(x) from draws of the posterior."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.refiner.base import Refiner
+
+
+class Evidence(NamedTuple):
+    """Lower bounds on log p(x) in nats per dimension of a sample, ``[B]``, the second the tighter.
+
+    They are of a density over the range [-1, 1], so they may be positive.
+
+    Attributes:
+        elbo: evidence lower bound (Kingma & Welling 2014, eq. 2), averaged over the draws.
+        iwae: importance-weighted bound (Burda et al. 2016, eq. 8); log p(x) with infinitely many draws.
+    """
+
+    elbo: Tensor
+    iwae: Tensor
+
+
+def evidence(refiner: Refiner, x: Tensor, draws: int) -> Evidence:
+    """Bounds for samples ``[B, *refiner.shape]``, constants included, from draws h of q(h | x)."""
+    posterior = refiner.encode(x)
+    dim, variance = x[0].numel(), refiner.decoder_scale**2
+    prior = Posterior(torch.zeros_like(posterior.mean), torch.zeros_like(posterior.mean))
+
+    def log_weight(h: Tensor) -> Tensor:
+        """log p(x | h) + log p(h) - log q(h | x); the constants of the last two cancel."""
+        error = (x - refiner.decode(h)).flatten(1).square().sum(dim=1)
+        likelihood = -0.5 * (error / variance + dim * math.log(2 * math.pi * variance))
+        return likelihood + prior.log_prob(h) - posterior.log_prob(h)
+
+    weights = torch.stack([log_weight(posterior.sample()) for _ in range(draws)])
+    return Evidence(weights.mean(dim=0) / dim, (weights.logsumexp(dim=0) - math.log(draws)) / dim)
