@@ -74,7 +74,8 @@ def train_refiner(path: Path, overrides: Sequence[str], seed: int = 0) -> None:
 
 def fit(system: System, config: DictConfig, steps: int) -> float:
     """Train; seconds from the first step to the last."""
-    batches = Batches(build(config.data).train, config.batch_size, config.seed, steps)
+    data = build(config.data)
+    batches = Batches(data.train, config.batch_size, config.seed, steps, modality=data.modality)
     trainer = Trainer(
         accelerator="cpu",
         max_steps=steps,

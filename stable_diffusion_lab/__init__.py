@@ -16,6 +16,7 @@ _HOMES = {
     "Extractor": "stable_diffusion_lab.extractor.base",
     "Generator": "stable_diffusion_lab.generator.base",
     "Metric": "stable_diffusion_lab.metric.base",
+    "Modality": "stable_diffusion_lab.modality.base",
     "Objective": "stable_diffusion_lab.objective.base",
     "Pair": "stable_diffusion_lab.model",
     "Refiner": "stable_diffusion_lab.refiner.base",

@@ -98,6 +98,7 @@ FAILURES = [
     (OSError(errno.ENOSPC, "No space left", "runs/x"), 5, "sdlab: error[DISK-FULL]: runs/x: no space left"),
     (error.DistributedError("DIST-X", "d"), 6, "sdlab: error[DIST-X]: d"),
     (error.NonFiniteError("NUM-X", "e"), 7, "sdlab: error[NUM-X]: e"),
+    (error.UnhealthyError("HEALTH-X", "g"), 8, "sdlab: error[HEALTH-X]: g"),
     (error.RefusedError("SEC-X", "f"), 9, "sdlab: error[SEC-X]: f"),
     (ValueError("odd\nthing"), 1, "sdlab: error[BUG]: ValueError: odd thing; run again with --trace"),
     (OSError(errno.EIO, "I/O error"), 1, "sdlab: error[BUG]: OSError"),

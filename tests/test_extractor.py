@@ -69,7 +69,10 @@ def test_random_features_tell_digits_apart_too(digits: Digits, cache: Path) -> N
 def test_classifier_features_tell_mnist_apart(cache: Path) -> None:
     data = MNIST(f"{os.environ['SDLAB_DATA']}/mnist")
     extractor = quick(data, cache, steps=300)
-    sample = data.train.samples[:10_000], data.train.labels[:10_000] if data.train.labels is not None else None
+    sample = (
+        data.train.samples[:10_000],
+        data.train.labels[:10_000] if data.train.labels is not None else None,
+    )
     assert probe(extractor, Data("part", data.shape, Split(*sample), data.validation, data.test)) > 0.96
 
 

@@ -277,7 +277,7 @@ def test_classifier_learns_the_labels_and_is_kept_apart_from_the_judge(
     assert len(list(tmp_path.iterdir())) == 2
     assert torch.equal(again.network.body[0].weight, compare.network.body[0].weight)
     # Digits of one class lie nearer to each other than those of different ones.
-    x, labels = digits.test.images[:200].float() / 127.5 - 1, digits.test.labels[:200]
+    x, labels = digits.test.samples[:200].float() / 127.5 - 1, digits.test.labels[:200]
     last = compare.points(x, parts.pair_in_pixels())[-1]
     away = torch.cdist(last, last)
     alike = labels[:, None] == labels

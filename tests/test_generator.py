@@ -8,6 +8,7 @@ from sklearn.mixture import GaussianMixture
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.config_path import CONF
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.generator.dcgan import DCGAN
 from stable_diffusion_lab.generator.latent import Latent
@@ -79,3 +80,9 @@ def test_mixture_splits_one_normal_into_a_component_and_an_independent_normal() 
         assert len(chosen) / 100_000 == pytest.approx(weight, abs=0.005)
         assert chosen.mean().item() == pytest.approx(0, abs=0.04)
         assert chosen.var().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 4)])
+def test_dcgan_draws_images_only(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="generator=mlp"):
+        DCGAN(8, 8, shape)

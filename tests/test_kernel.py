@@ -203,6 +203,14 @@ def test_sharp_field_is_zero_where_real_points_are_the_other_generated_ones() ->
     assert field[:, 1].abs().max() > 0.01, "the other has nothing but its own place in the data"
 
 
+def test_widths_of_sharp_drift_are_in_units_of_the_distance_between_points() -> None:
+    x, y, temperature = cloud(1), 5 * cloud(9, seed=1) + 1, 0.4
+    unit = (x - torch.cat([x, y])).square().sum(1).mean().sqrt()
+    expected = attraction(Gaussian(), x, y, (temperature * unit).item())  # one point has none to repel it
+    step, *_ = SharpDrift(SAMPLES, Gaussian(), [temperature]).step(x, y)
+    torch.testing.assert_close(step, expected / expected.square().mean().sqrt())
+
+
 def gaussian_mmd(m: float, s: float, h: float, dim: int = 1) -> float:
     """MMD^2 of N(0, 1) and N(m, s^2) in each of ``dim`` directions, with exp(-r^2 / (2 h^2))."""
 

@@ -6,8 +6,10 @@ import torch
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.config_path import CONF
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.refiner.convolutional import Convolutional
 
 NAMES = sorted(path.stem for path in (CONF / "refiner").glob("*.yaml"))
 
@@ -48,3 +50,9 @@ def test_posterior_kl_is_the_closed_form() -> None:
     h = torch.randn(4, 3).double()
     constant = 1.5 * torch.log(torch.tensor(2 * torch.pi)).double()
     torch.testing.assert_close(Posterior(mean, log_variance).log_prob(h), q.log_prob(h).sum(1) + constant)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 30, 28), (1, 28, 30)])
+def test_convolutions_refuse_what_they_cannot_halve_twice(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="refiner=mlp"):
+        Convolutional(shape, 4, 4, 8, 0.1)

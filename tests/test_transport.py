@@ -93,14 +93,14 @@ def test_sliced_distance_of_shifted_sets_is_the_share_of_each_direction() -> Non
 def test_sliced_distances_of_two_gaussians() -> None:
     """Along theta both are Gaussian: W2^2 = (theta m)^2 + (s1(theta) - s2(theta))^2."""
     m, scale = torch.tensor([1.0, 0.0], dtype=torch.float64), torch.tensor([1.0, 4.0], dtype=torch.float64)
-    x, y = cloud(5000, 2), m + cloud(5000, 2, seed=1) * scale
+    x, y = cloud(10_000, 2), m + cloud(10_000, 2, seed=1) * scale
     angle = torch.linspace(0, math.pi, 1000, dtype=torch.float64)
     lines = torch.stack([angle.cos(), angle.sin()])
     exact = (m @ lines).square() + (1 - (scale[:, None] * lines).norm(dim=0)).square()
     torch.manual_seed(0)
     found = SlicedWasserstein(SAMPLES, 300).terms(x, y)["generator"]
     assert found.item() == pytest.approx(exact.mean().item(), rel=0.1)
-    assert value(MaxSlicedWasserstein(SAMPLES), x, y).item() == pytest.approx(exact.max().item(), rel=0.03)
+    assert value(MaxSlicedWasserstein(SAMPLES), x, y).item() == pytest.approx(exact.max().item(), rel=0.05)
 
 
 def test_ascent_finds_the_one_direction_that_matters_among_many() -> None:
@@ -108,11 +108,14 @@ def test_ascent_finds_the_one_direction_that_matters_among_many() -> None:
     torch.manual_seed(0)
     x, y = cloud(300, 100), cloud(400, 100, seed=1)
     y[:, 7] = 6 * y[:, 7]
-    lines = ascend(x, y, random_directions(x, 64), 20)
+    drawn = random_directions(x, 64)
+    lines = ascend(x, y, drawn, 20)
     start, *_, end = squared_wasserstein(x @ lines, y @ lines).tolist()
+    assert start == pytest.approx(squared_wasserstein(x @ drawn, y @ drawn).max().item())
     axis = squared_wasserstein(x[:, [7]], y[:, [7]]).item()
     assert start < 0.2 * axis
     assert end > 0.95 * axis
+    assert value(MaxSlicedWasserstein(SAMPLES, 64, 20), x, y).item() == pytest.approx(end)
     torch.testing.assert_close(lines.norm(dim=0), torch.ones(21).double())
 
 

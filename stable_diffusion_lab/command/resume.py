@@ -8,7 +8,7 @@ from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.error import ConfigError
 
 # What a resumed run may have different, and what does not matter to it.
-FREE = ("trainer.max_steps", "trainer.devices", "logger")
+FREE = ("trainer.max_steps", "trainer.devices", "logger", "health.stop", "health.snapshot", "health.patience")
 UNUSED = ("name", "runs", "resume", "experiment")
 
 

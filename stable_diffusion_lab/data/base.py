@@ -22,11 +22,6 @@ class Split(NamedTuple):
     samples: Tensor
     labels: Tensor | None
 
-    @property
-    def images(self) -> Tensor:
-        """The samples, by their old name."""
-        return self.samples
-
 
 class Data:
     """A data set in memory. A subclass loads three splits and hands them over.

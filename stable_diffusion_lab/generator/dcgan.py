@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 
 
@@ -18,10 +19,17 @@ class DCGAN(Generator):
         noise_dim: width of the noise vector.
         channels: channels of the last hidden map; each earlier one has twice as many.
         shape: ``(C, H, W)`` of one sample, in [-1, 1] (tanh).
+
+    Raises:
+        ConfigError: if ``shape`` is not that of an image.
     """
 
     def __init__(self, noise_dim: PositiveInt, channels: PositiveInt, shape: tuple[int, ...]) -> None:
         super().__init__(noise_dim, shape)
+        if len(shape) != 3:
+            raise ConfigError(
+                "CFG-VALUE", f"generator.shape: {list(shape)}; wants [C, H, W], or generator=mlp"
+            )
         colours, height, width = self.shape
         doublings = max(1, math.ceil(math.log2(max(height, width) / 4)))
         self.start = (channels * 2 ** (doublings - 1), -(-height // 2**doublings), -(-width // 2**doublings))

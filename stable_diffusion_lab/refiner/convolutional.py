@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.activations import activations
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.base import Refiner
@@ -19,6 +20,9 @@ class Convolutional(Refiner):
         channels: channels of the first map; the second has twice as many.
         hidden_dim: width of the dense layer on either side of the latents.
         decoder_scale: standard deviation of the likelihood, in units of the range [-1, 1].
+
+    Raises:
+        ConfigError: if ``shape`` is another.
     """
 
     def __init__(
@@ -30,6 +34,9 @@ class Convolutional(Refiner):
         decoder_scale: PositiveFloat,
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale)
+        if len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
+            wanted = "[C, H, W] with H and W divisible by 4"
+            raise ConfigError("CFG-VALUE", f"refiner.shape: {list(shape)}; wants {wanted}, or refiner=mlp")
         colours, height, width = shape
         small = (2 * channels, height // 4, width // 4)
         self.encoder = nn.Sequential(

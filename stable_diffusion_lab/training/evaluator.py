@@ -16,10 +16,8 @@ from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.evidence import evidence
 
 BATCH = 500
-EVIDENCE, DRAWS = (
-    1000,
-    10,
-)  # samples of each kind whose evidence is bounded, and draws of the posterior for it
+EVIDENCE = 1000  # samples of each kind whose evidence is bounded
+DRAWS = 10  # of the posterior, for that bound
 
 
 class Evaluator:
