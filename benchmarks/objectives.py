@@ -28,6 +28,10 @@ SPACES = {
     "pixels": ("experiment=mnist_dcgan", "schedule=head_start"),
 }
 BASE = {"latents": 3e-4, "pixels": 1e-3}  # learning rates of the experiments
+METRICS = {
+    "validation": "metric=[frechet]",
+    "test": "metric=[frechet,kernel,precision_recall,density_coverage,knn_divergence,ratio_divergence]",
+}
 SHOWN = ("fd", "kd", "precision", "recall", "density", "coverage", "kl_knn", "kl_ratio")
 
 Result = dict[str, Any]
@@ -47,7 +51,8 @@ def cell(objective: str, space: str, rate: float, seed: int, split: str, options
     labels = {"objective": objective, "space": space, "rate": rate, "split": split}
     name = f"{objective} {space} {rate:.2f} {split}"
     refiner = str(options.out / "refiner.pt")
-    return Cell(name, (*SPACES[space], *words), options.seconds, seed, refiner, split, labels)
+    words = (*SPACES[space], METRICS[split], *words)
+    return Cell(name, words, options.seconds, seed, refiner, split, labels)
 
 
 def best_rates(results: Iterable[Result]) -> dict[tuple[str, str], float]:
