@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
 from omegaconf import DictConfig
 
 from stable_diffusion_lab.command.build import build
@@ -27,7 +27,7 @@ from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import LabError
 from stable_diffusion_lab.training.system import System
 
-PROBE, WARM = 12, 4
+PROBE, WARM = 24, 4
 TOGETHER = ["schedule.head_start=0", "schedule.refiner_share=0", "objective@refinement=none", "logger=none"]
 
 
@@ -72,8 +72,22 @@ def train_refiner(path: Path, overrides: Sequence[str], seed: int = 0) -> None:
     torch.save(system.average.refiner.state_dict(), path)
 
 
+class Clock(Callback):
+    """Seconds per step, without those in which the generator is put onto the data and memory is found."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == WARM - 1:
+            self.began = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.per_step = (time.perf_counter() - self.began) / (trainer.global_step - WARM)
+
+
 def fit(system: System, config: DictConfig, steps: int) -> float:
-    """Train; seconds from the first step to the last."""
+    """Train; seconds per step."""
+    clock = Clock()
     data = build(config.data)
     batches = Batches(data.train, config.batch_size, config.seed, steps, modality=data.modality)
     trainer = Trainer(
@@ -81,14 +95,14 @@ def fit(system: System, config: DictConfig, steps: int) -> float:
         max_steps=steps,
         max_epochs=1,
         logger=False,
+        callbacks=[clock],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    began = time.perf_counter()
     trainer.fit(system, batches)
-    return time.perf_counter() - began
+    return clock.per_step
 
 
 def ready(cell: Cell, steps: int) -> tuple[System, DictConfig]:
@@ -107,11 +121,9 @@ def run(cell: Cell) -> dict[str, Any]:
     result: dict[str, Any] = {"name": cell.name, "seed": cell.seed, **cell.labels}
     try:
         with quiet():
-            start = fit(*ready(cell, WARM), WARM)
-            per_step = (fit(*ready(cell, PROBE + WARM), PROBE + WARM) - start) / PROBE
-            steps = max(PROBE, int(cell.seconds / per_step))
+            steps = max(PROBE, int(cell.seconds / fit(*ready(cell, PROBE), PROBE)))
             system, config = ready(cell, steps)
-            seconds = fit(system, config, steps)
+            seconds = fit(system, config, steps) * steps
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
             evaluator = judge(config, build(config.data), None, config.seed)
             scores = evaluator.score(system.average, cell.split)
