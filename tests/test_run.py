@@ -172,3 +172,17 @@ def test_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (run / "config.yaml").read_text().count("***") == 1
     assert "api_key=***" in (run / "command.txt").read_text()
     assert any(b"latent_dim" in path.read_bytes() for path in run.glob("wandb/*/*.wandb"))
+
+
+def test_data_that_cannot_be_read_leave_no_run_folder(tmp_path: Path) -> None:
+    words = ["data=image_folder", f"data.path={tmp_path}/nowhere", "data.size=8", f"runs={tmp_path}/runs"]
+    assert main(["train", *words, "logger=none"]) == 3
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_trainer_that_this_machine_cannot_have_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["trainer.accelerator=abacus", f"runs={tmp_path}", "logger=none"]
+    assert main(["train", *words]) == 2
+    assert "error[CFG-TRAINER]: trainer: " in capfd.readouterr().err

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from lightning import Callback, Trainer, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
@@ -55,14 +56,18 @@ def train(config: DictConfig) -> None:
     Args:
         config: composed from ``conf/train.yaml`` and checked.
     """
-    start = begin(config)
+    resume = None if config.resume is None else Path(config.resume)
+    if resume is not None:
+        config = resumed(config, stored_config(resume))
+    with quiet():  # before there is a folder: what cannot be trained leaves none behind
+        data = build(config.data)
+        evaluator = judge(config, data, None, config.seed)
+        for split in ("validation", "test"):
+            evaluator.check(split)
+    start = begin(config, resume)
     first = run_folder.rank() == 0
     lock = run_folder.locked(start.run) if first else nullcontext()
     with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(start.run)}):
-        data = build(start.config.data)
-        evaluator = judge(start.config, data, None, start.config.seed)
-        for split in ("validation", "test"):
-            evaluator.check(split)
         system = fit(start, data, evaluator)
     if first:
         found = scores(evaluator, system.average, "test", system.batches_seen)
@@ -71,14 +76,13 @@ def train(config: DictConfig) -> None:
         print(f"      sdlab train resume={start.run} trainer.max_steps={2 * system.batches_seen}")
 
 
-def begin(config: DictConfig) -> Start:
+def begin(config: DictConfig, resume: Path | None) -> Start:
     """A fresh folder, or that of the run to go on with."""
-    if config.resume is not None:
-        run = Path(config.resume)
-        config, checkpoint = resumed(config, stored_config(run)), latest(run)
+    if resume is not None:
+        checkpoint = latest(resume)
         if run_folder.rank() == 0:  # what interrupts a prolonged run must not shorten it again
-            write_atomically(run / "config.yaml", OmegaConf.to_yaml(config).encode())
-        return Start(run, config, checkpoint)
+            write_atomically(resume / "config.yaml", OmegaConf.to_yaml(config).encode())
+        return Start(resume, config, checkpoint)
     run = run_folder.given() or run_folder.create(Path(config.runs), config.name)
     if run_folder.rank() == 0:
         plain = OmegaConf.create(run_folder.redact(OmegaConf.to_container(config, resolve=True)))
@@ -96,8 +100,8 @@ def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
     system = assemble(config)
     if not state:
         prepare(system, data)
-    trainer: Trainer = build(
-        config.trainer,
+    trainer = trainer_for(
+        config,
         logger=loggers(config, start.run, step),
         callbacks=callbacks(config, start.run, evaluator),
         plugins=[AtomicCheckpointIO()],
@@ -114,6 +118,18 @@ def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
         if distributed.is_initialized():
             distributed.destroy_process_group()
     return system
+
+
+def trainer_for(config: DictConfig, **extra: Any) -> Trainer:
+    """Lightning's trainer.
+
+    Raises:
+        ConfigError: if this machine has no such accelerator, devices or strategy.
+    """
+    try:
+        return cast(Trainer, build(config.trainer, **extra))
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError("CFG-TRAINER", f"trainer: {' '.join(str(error).split())}") from error
 
 
 def divide(global_batch: int, world: int) -> int:
