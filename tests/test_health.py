@@ -175,7 +175,7 @@ def test_patience_survives_a_resumption() -> None:
     line = after.judge({"critic": 1.0}, BOTH)["critic"]
     assert line == (
         "the critic tells 100.0% of pairs apart, above 97%: the critic overpowers the generator; "
-        "lower optimizer.adversary or raise regularizer.r1.gamma"
+        "lower optimizer.adversary or hold the critic back by a regularizer"
     )
 
 

@@ -119,7 +119,7 @@ def test_the_command_line_names_attributes_of_the_system() -> None:
     words = ["adapt=plateau", "+adapt.actions.objectives.sinkhorn.temperature=0.5"]
     module = assemble(compose("train", words))
     first = module.objectives["sinkhorn"].temperature
-    acted(module.adapt, [1.0] * 5)
+    acted(module.adapt, [1.0] * 3)
     assert module.objectives["sinkhorn"].temperature == 0.5 * first
     words = ["adapt=plateau", "+adapt.actions.objective.sinkhorn.temperatur=0.5"]
     with pytest.raises(ConfigError, match=r"nearest: .*objectives.sinkhorn.temperature"):

@@ -166,9 +166,10 @@ def test_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     words = ["train", *SMALL, f"runs={tmp_path}", f"+logger.settings.api_key=CANARY{'a' * 34}"]
     monkeypatch.setattr(sys, "argv", ["sdlab", *words])
     assert main(words) == 0
+    (run,) = tmp_path.glob("*/*")
+    assert main(["train", f"resume={run}", "trainer.max_steps=30", words[-1]]) == 0
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if b"CANARY" in path.read_bytes()] == []
-    (run,) = tmp_path.glob("*/*")
     assert (run / "config.yaml").read_text().count("***") == 1
     assert "api_key=***" in (run / "command.txt").read_text()
     assert any(b"latent_dim" in path.read_bytes() for path in run.glob("wandb/*/*.wandb"))

@@ -68,6 +68,8 @@ def train(config: DictConfig) -> None:
     first = run_folder.rank() == 0
     lock = run_folder.locked(start.run) if first else nullcontext()
     with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(start.run)}):
+        if first and resume is not None:  # what interrupts a prolonged run must not shorten it again
+            write_atomically(start.run / "config.yaml", plain(config).encode())
         system = fit(start, data, evaluator)
     if first:
         found = scores(evaluator, system.average, "test", system.batches_seen)
@@ -79,15 +81,17 @@ def train(config: DictConfig) -> None:
 def begin(config: DictConfig, resume: Path | None) -> Start:
     """A fresh folder, or that of the run to go on with."""
     if resume is not None:
-        checkpoint = latest(resume)
-        if run_folder.rank() == 0:  # what interrupts a prolonged run must not shorten it again
-            write_atomically(resume / "config.yaml", OmegaConf.to_yaml(config).encode())
-        return Start(resume, config, checkpoint)
+        return Start(resume, config, latest(resume))
     run = run_folder.given() or run_folder.create(Path(config.runs), config.name)
     if run_folder.rank() == 0:
-        plain = OmegaConf.create(run_folder.redact(OmegaConf.to_container(config, resolve=True)))
-        run_folder.describe(run, OmegaConf.to_yaml(plain), ["sdlab", *sys.argv[1:]])
+        run_folder.describe(run, plain(config), ["sdlab", *sys.argv[1:]])
     return Start(run, config, None)
+
+
+def plain(config: DictConfig) -> str:
+    """The resolved configuration as YAML, secrets taken out."""
+    public = run_folder.redact(OmegaConf.to_container(config, resolve=True))
+    return OmegaConf.to_yaml(OmegaConf.create(public))
 
 
 def fit(start: Start, data: Data, evaluator: Evaluator) -> System:

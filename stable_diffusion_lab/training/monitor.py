@@ -38,7 +38,8 @@ class Monitor(BetweenBatches):
     def between(self, trainer: Trainer, system: System, last: bool) -> None:
         if due(system.batches_seen, self.every, last):
             ranks = (trainer.global_rank, trainer.world_size)
-            self.latest = self.evaluator.score(system.average, "validation", *ranks)
+            scores = self.evaluator.score(system.average, "validation", *ranks)
+            self.latest = trainer.strategy.broadcast(scores)  # ranks must not decide by their last bits
             found = self.latest | self.evaluator.evidence(system.average, "validation")
             values = {f"validation/{name}": value for name, value in found.items()}
             for logger in trainer.loggers:  # each writes on rank 0 only

@@ -33,7 +33,8 @@ class System(LightningModule):
         schedule: when each player learns.
         optimizer: builds the optimiser from the players' parameters.
         ema_decay: decay of the running average of the pair's weights, which is what generates.
-        seed: all noise is a function of (seed, batch number, sample index).
+        seed: the drafts' noise is a function of (seed, batch number, sample index), all other randomness of
+            (seed, batch number, rank).
     """
 
     def __init__(
@@ -117,7 +118,8 @@ class System(LightningModule):
         zero = torch.zeros((), device=self.device)
         if terms and self.trainer.world_size == 1:
             return zero
-        groups = self.resting() if terms else self.trainer.optimizers[0].param_groups
+        heard = {name.split("/")[1] for name in terms}
+        groups = [group for group in self.trainer.optimizers[0].param_groups if group["player"] not in heard]
         return 0.0 * sum((p.sum() for group in groups for p in group["params"]), zero)
 
     def resting(self) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ class GradientPenalty(Regularizer):
             Thanh-Tung et al. (2019).
     """
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, target: NonNegativeFloat = 1.0) -> None:
+    def __init__(self, weight: NonNegativeFloat = 5.0, target: NonNegativeFloat = 0.0) -> None:
         super().__init__()
         self.weight = weight
         self.target = target

@@ -19,7 +19,7 @@ class ClassBalance(Symptom):
 
     player: ClassVar[Literal["generator", "refiner"]] = "generator"
     meaning = "the generator prefers some classes and neglects others"
-    advice = "lower optimizer.generator or try objective=sinkhorn"
+    advice = "lower optimizer.generator or try another objective"
 
     def __init__(self, most: Fraction = 0.5) -> None:
         self.most = most

@@ -20,7 +20,7 @@ class Coverage(Symptom):
 
     player: ClassVar[Literal["generator", "refiner"]] = "generator"
     meaning = "the generator has collapsed on a part of the data"
-    advice = "lower optimizer.generator, raise regularizer.r1.gamma or try objective=sinkhorn"
+    advice = "lower optimizer.generator, hold the critic back by a regularizer, or try another objective"
 
     def __init__(self, least: Fraction = 0.3, k: PositiveInt = 5) -> None:
         self.least = least

@@ -18,7 +18,7 @@ class CriticAccuracy(Symptom):
 
     player: ClassVar[Literal["generator", "refiner"]] = "generator"
     meaning = "the critic overpowers the generator"
-    advice = "lower optimizer.adversary or raise regularizer.r1.gamma"
+    advice = "lower optimizer.adversary or hold the critic back by a regularizer"
 
     def __init__(self, most: Fraction = 0.97) -> None:
         self.most = most

@@ -18,7 +18,7 @@ class MissingClasses(Symptom):
 
     player: ClassVar[Literal["generator", "refiner"]] = "generator"
     meaning = "the generator has dropped a part of the data"
-    advice = "lower optimizer.generator or try objective=sinkhorn"
+    advice = "lower optimizer.generator or try another objective"
 
     def __init__(self, most: NonNegativeInt = 0, expected: PositiveFloat = 10.0) -> None:
         self.most = most

@@ -19,7 +19,7 @@ class PairDistance(Symptom):
 
     player: ClassVar[Literal["generator", "refiner"]] = "generator"
     meaning = "the generator has lost variety"
-    advice = "lower optimizer.generator, raise regularizer.r1.gamma or try objective=sinkhorn"
+    advice = "lower optimizer.generator, hold the critic back by a regularizer, or try another objective"
 
     def __init__(self, least: NonNegativeFloat = 0.5) -> None:
         self.least = least
