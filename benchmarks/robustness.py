@@ -22,11 +22,16 @@ SEEDS = (0, 1, 2)
 BATCH, RATE = 256, 3e-4
 SPACE = ("experiment=mnist", "generator.components=1")
 
-# The main knob of each objective, by its key, and its default.
-KNOBS: dict[str, tuple[str, float]] = {
-    "sinkhorn": ("objective.sinkhorn.temperature", 0.05),
-    "relativistic": ("regularizer.r1.gamma", 0.1),
-    "non_saturating": ("regularizer.r1.gamma", 1.0),
+# The main knob of each objective that has one number for it: its keys, and its default.
+KNOBS: dict[str, tuple[tuple[str, ...], float]] = {
+    "sinkhorn": (("objective.sinkhorn.temperature",), 0.05),
+    "score_difference": (("objective.score_difference.highest",), 2.0),
+    "density_ratio": (("regularizer.r1.gamma",), 1.0),
+    "hinge": (("regularizer.r1.gamma",), 1.0),
+    "least_squares": (("regularizer.r1.gamma",), 1.0),
+    "non_saturating": (("regularizer.r1.gamma",), 1.0),
+    "relativistic": (("regularizer.r1.gamma", "regularizer.r2.gamma"), 0.1),
+    "wasserstein_gp": (("regularizer.gradient_penalty.weight",), 5.0),
 }
 
 
@@ -39,9 +44,9 @@ def variations(objective: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         words = (f"optimizer.generator={RATE * factor}", f"optimizer.adversary={RATE * factor}")
         yield f"rate x{factor:.2g}", words
     if objective in KNOBS:
-        key, value = KNOBS[objective]
+        keys, value = KNOBS[objective]
         for factor in (0.1, 10):
-            yield f"knob x{factor:g}", (f"{key}={value * factor}",)
+            yield f"knob x{factor:g}", tuple(f"{key}={value * factor}" for key in keys)
 
 
 def cells(options: argparse.Namespace) -> list[Cell]:
