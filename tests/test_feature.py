@@ -359,14 +359,14 @@ def damaged(path: Path) -> None:
 
 FILES: dict[str, tuple[Any, type[LabError], str]] = {
     "missing": (lambda path: path.unlink(), CheckpointError, "no such file"),
-    "page": (lambda path: path.write_bytes(b"<html>"), CheckpointError, "not written by torch.save"),
+    "page": (lambda path: path.write_bytes(b"<html>"), CheckpointError, "a web page"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:700]), CheckpointError, "cut off"),
     "bit": (damaged, CheckpointError, "is damaged"),
     "list": (lambda path: torch.save([1], path), CheckpointError, "not tensors by name"),
     "nested": (lambda path: torch.save({"model": {}}, path), CheckpointError, "not tensors by name"),
     "script": (lambda path: torch.jit.script(body()).save(str(path)), CheckpointError, "not written by"),
-    "code": (lambda path: torch.save({"a": Code()}, path), RefusedError, "more than tensors"),
-    "module": (lambda path: torch.save(body(), path), RefusedError, "more than tensors"),
+    "code": (lambda path: torch.save({"a": Code()}, path), RefusedError, "which could run code"),
+    "module": (lambda path: torch.save(body(), path), RefusedError, "which could run code"),
     "name": (lambda path: torch.save({"x": torch.ones(1)}, path), CheckpointError, "5 tensors do not fit"),
     "size": (
         lambda path: torch.save(convolutional_body((1, 8, 8), 5, 6).state_dict(), path),

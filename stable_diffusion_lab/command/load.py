@@ -1,7 +1,7 @@
 """A trained model out of a run folder."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from stable_diffusion_lab.command.build import build, find
 from stable_diffusion_lab.command.check import check
 from stable_diffusion_lab.command.compose import guard
-from stable_diffusion_lab.error import CheckpointError, ConfigError, RefusedError
+from stable_diffusion_lab.error import ConfigError, RefusedError
+from stable_diffusion_lab.layer.tensor_file import fit
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.checkpoint import latest
@@ -55,7 +56,7 @@ def load(run: Path, device: str = "cpu") -> Trained:
         for name, weight in checkpoint["state_dict"].items()
         if name.startswith(_AVERAGE)
     }
-    fit(model, weights, path)
+    fit(model, weights, path, "config.yaml beside it")
     modality = find(config.data).modality  # without loading the data, which need not be here
     return Trained(config, model.to(pick(device)).eval(), checkpoint["batches_seen"], modality)
 
@@ -78,22 +79,6 @@ def stored_config(run: Path) -> DictConfig:
         raise RefusedError("SEC-CONFIG", f"{path}: a stored config has plain values only, no ${{...}}")
     check("train", config)
     return config
-
-
-def fit(model: torch.nn.Module, weights: dict[str, Any], path: Path) -> None:
-    """Load weights into a network that has to have exactly these.
-
-    Raises:
-        CheckpointError: names the first differences.
-    """
-    own = model.state_dict()
-    odd = [name for name in {**own, **weights} if name not in own or name not in weights]
-    odd += [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    if odd:
-        first = ", ".join(odd[:3])
-        message = f"{path}: {len(odd)} tensors do not fit config.yaml beside it, such as {first}"
-        raise CheckpointError("CKPT-FIT", message)
-    model.load_state_dict(weights)
 
 
 def pick(device: str) -> torch.device:

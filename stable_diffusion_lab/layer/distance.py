@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+FAR = 1e6  # instead of infinite, for pairs that must not see each other: a set of one has no NaN then
+
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     """|x_i - y_j|^2 of points ``[N, D]`` and ``[M, D]``: ``[N, M]``, in their type but at least float32.

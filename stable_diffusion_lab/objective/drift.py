@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.layer.distance import distance
+from stable_diffusion_lab.layer.distance import FAR, distance
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
@@ -52,8 +52,7 @@ class Drift(VectorField):
         n = len(generated)
         away = distance(generated, torch.cat([generated, real]))
         away = away / away.mean()
-        # A sample must not repel itself: far away instead of infinite, so that a set of one has no NaN.
-        away[:, :n].fill_diagonal_(1e6)
+        away[:, :n].fill_diagonal_(FAR)  # a sample must not repel itself
         fields = []
         for temperature in self.temperatures:
             near = affinity(self.kernel.log_value(away / temperature))

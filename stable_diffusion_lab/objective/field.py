@@ -7,7 +7,22 @@ from torch import Tensor
 
 from stable_diffusion_lab.layer.distance import typical_distance
 from stable_diffusion_lab.layer.ranks import gather, own_rows
+from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing
+
+
+def displace(x: Tensor, step: Tensor, value: Tensor) -> Tensor:
+    """Regression of points on where they are plus a step, held constant, that reports another value.
+
+    The gradient is that of mean (x - sg(x + step))^2; the value of that would be mean step^2, whatever x.
+
+    Args:
+        x: ``[N, ...]``.
+        step: ``[N, ...]``.
+        value: scalar.
+    """
+    loss = (x - (x + step).detach()).square().mean()
+    return loss + (value - loss).detach()
 
 
 class VectorField(Comparing):
@@ -42,14 +57,11 @@ class VectorField(Comparing):
 
     def follow(self, generated: Tensor, real: Tensor) -> Tensor:
         """The loss for generated ``[N, D]`` and real ``[M, D]`` points; half precision is widened."""
-        wide = torch.promote_types(generated.dtype, torch.float32)
         with torch.autocast(generated.device.type, enabled=False):
-            generated = generated.to(wide)
-            step, size, unit = self.step(gather(generated), gather(real.to(wide)))
+            generated = widen(generated)
+            step, size, unit = self.step(gather(generated), gather(widen(real)))
             mine = own_rows(step, len(generated))
-            x = generated / unit
-            loss = (x - (x + mine).detach()).square().mean()
-        return loss + (size - loss).detach()
+            return displace(generated / unit, mine, size)
 
     @torch.no_grad()
     def step(self, generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ from stable_diffusion_lab.draft.base import Comparison
 from stable_diffusion_lab.layer.distance import squared_distance
 from stable_diffusion_lab.layer.ranks import mean_over_ranks
 from stable_diffusion_lab.layer.running import RunningMean
+from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
 from stable_diffusion_lab.objective.feature.base import Feature
@@ -62,8 +63,7 @@ class IMLE(Objective):
     def points(self, model: Pair, batch: Batch, draft: Draft) -> list[Comparison]:
         """Flat points ``[N, D]`` of drafts and ``[M, D]`` of this batch, at least float32."""
         pairs = self.feature.scale(self.feature.compare(model, batch, draft))
-        wide = torch.promote_types(draft.code.dtype, torch.float32)
-        return [Comparison(x.flatten(1).to(wide), y.flatten(1).to(wide)) for x, y in pairs]
+        return [Comparison(widen(x.flatten(1)), widen(y.flatten(1))) for x, y in pairs]
 
     def again(self, model: Pair, draft: Draft, noise: Tensor, chosen: Tensor) -> Draft:
         """The chosen ``[M]`` of the candidates, with their graph.

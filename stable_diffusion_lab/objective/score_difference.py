@@ -8,10 +8,12 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing
 from stable_diffusion_lab.objective.denoiser.base import Denoiser
 from stable_diffusion_lab.objective.denoiser.pretrained import load_frozen
 from stable_diffusion_lab.objective.feature.base import Feature
+from stable_diffusion_lab.objective.field import displace
 
 _LEAST_SIZE = 0.05  # of the error that g is divided by, in units of the data's scale
 
@@ -67,9 +69,8 @@ class ScoreDifference(Comparing):
 
     def terms(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
         self.draft_denoiser.expect(generated)
-        wide = torch.promote_types(generated.dtype, torch.float32)
-        generated = generated.to(wide)
-        points = {"draft_denoiser": generated.detach(), "data_denoiser": real.to(wide)}
+        generated = widen(generated)
+        points = {"draft_denoiser": generated.detach(), "data_denoiser": widen(real)}
         for name, denoiser in self.learners().items():
             denoiser.observe(points[name])
         lessons = {
@@ -92,9 +93,7 @@ class ScoreDifference(Comparing):
     def follow(self, generated: Tensor) -> Tensor:
         """The generator's term for ``[N, ...]`` at random noise and levels."""
         step, size = self.step(generated, torch.randn_like(generated), self.levels(generated))
-        x = generated / self.data_denoiser.scale()
-        loss = (x - (x - step).detach()).square().mean()
-        return loss + (size - loss).detach()
+        return displace(generated / self.data_denoiser.scale(), -step, size)
 
     @torch.no_grad()
     def step(self, generated: Tensor, noise: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

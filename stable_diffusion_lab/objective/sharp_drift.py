@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat
-from stable_diffusion_lab.layer.distance import distance
+from stable_diffusion_lab.layer.distance import FAR, distance
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
 from stable_diffusion_lab.objective.kernel.base import Kernel
-
-_FAR = 1e6  # instead of infinite, so that a set of one has no NaN
 
 
 def shift(kernel: Kernel, away: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -63,7 +61,7 @@ class SharpDrift(VectorField):
         n, dim = generated.shape
         # Points come in units of their root-mean-square distance over sqrt(D).
         away = distance(generated, torch.cat([generated, real])) / dim**0.5
-        away[:, :n].fill_diagonal_(_FAR)
+        away[:, :n].fill_diagonal_(FAR)
         fields = []
         for temperature in self.temperatures:
             widths = away / temperature

@@ -4,13 +4,12 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
-from stable_diffusion_lab.layer.distance import squared_distance
+from stable_diffusion_lab.layer.distance import FAR, squared_distance
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
 
 _COINCIDENT = 1e-10  # of the mean cost: what rounding leaves of zero
-_FAR = 1e6  # instead of infinite, so that a set of one has no NaN
 
 
 def plan(cost: Tensor, temperature: float, iterations: int) -> Tensor:
@@ -68,5 +67,5 @@ class Sinkhorn(VectorField):
     def transport(self, source: Tensor, target: Tensor) -> Tensor:
         """Barycentre of where each source point's mass goes, ``[N, D]``."""
         cost = squared_distance(source, target) / source.shape[1]
-        cost = cost.masked_fill(cost < _COINCIDENT * cost.mean(), _FAR)
+        cost = cost.masked_fill(cost < _COINCIDENT * cost.mean(), FAR)
         return plan(cost, self.temperature, self.iterations) @ target

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.extractor.base import TrainingData
-from stable_diffusion_lab.layer.weights_file import load_weights
+from stable_diffusion_lab.layer import tensor_file
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.network import Network, refuse_vectors
 
@@ -94,5 +94,5 @@ class Backbone(Network):
             raise ConfigError("CFG-VALUE", f"feature.layers: {message}")
 
     def prepare(self, data: TrainingData, cache: Path) -> None:
-        """Read the weights; refuses what ``load_weights`` refuses."""
-        load_weights(self.network, self.path, "feature.network")
+        """Read the weights; refuses what ``tensor_file.read`` and ``fit`` refuse."""
+        tensor_file.fit(self.network, tensor_file.read(self.path), self.path, "feature.network")
