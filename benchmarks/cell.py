@@ -8,7 +8,6 @@ does the cells that are missing.
 import json
 import multiprocessing
 import resource
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from common import Clock, silent_trainer
 from omegaconf import DictConfig
 
 from stable_diffusion_lab.command.build import build
@@ -72,36 +71,12 @@ def train_refiner(path: Path, overrides: Sequence[str], seed: int = 0) -> None:
     torch.save(system.average.refiner.state_dict(), path)
 
 
-class Clock(Callback):
-    """Seconds per step, without those in which the generator is put onto the data and memory is found."""
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx == WARM - 1:
-            self.began = time.perf_counter()
-
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self.per_step = (time.perf_counter() - self.began) / (trainer.global_step - WARM)
-
-
 def fit(system: System, config: DictConfig, steps: int) -> float:
     """Train; seconds per step."""
-    clock = Clock()
+    clock = Clock(WARM)
     data = build(config.data)
     batches = Batches(data.train, config.batch_size, config.seed, steps, modality=data.modality)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_steps=steps,
-        max_epochs=1,
-        logger=False,
-        callbacks=[clock],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    trainer.fit(system, batches)
+    silent_trainer(steps, [clock]).fit(system, batches)
     return clock.per_step
 
 

@@ -9,10 +9,10 @@ the largest two sizes of each.
 
 import argparse
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from common import objectives
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
@@ -26,7 +26,6 @@ from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
 from stable_diffusion_lab.refiner.mlp import MLP
 
-CONF = Path(__file__).parent.parent / "conf"
 CENTRE = (512, 24)
 SIZES = [(128, 24), CENTRE, (2048, 24), (512, 784)]
 
@@ -103,9 +102,8 @@ def main() -> None:
     device = parser.parse_args().device
     heads = " | ".join(f"{n} x {width}: ms | MiB" for n, width in SIZES)
     print(f"| objective | {heads} | a | b |\n" + "|---" * (3 + 2 * len(SIZES)) + "|")
-    for path in sorted((CONF / "objective").glob("*.yaml")):
-        if path.stem not in ("none", "evidence"):
-            print(row(path.stem, device), flush=True)
+    for name in objectives():
+        print(row(name, device), flush=True)
 
 
 if __name__ == "__main__":

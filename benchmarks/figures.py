@@ -14,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
+from common import spread
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.judge import judge
@@ -56,12 +57,6 @@ def rows(run: Path) -> Rows:
     found["PCA Gaussian"] = pca_gaussian(evaluator, trained.config.seed)
     found["training"] = {"seconds": training_seconds(run)}
     return found
-
-
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation, three digits."""
-    numbers = torch.tensor(values)
-    return f"{numbers.mean():.3g} ± {numbers.std(correction=min(1, len(values) - 1)):.2g}"
 
 
 def main(runs: list[Path]) -> None:

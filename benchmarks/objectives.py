@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import common
 from cell import Cell, run_all, train_refiner
 from matplotlib import pyplot
 
-CONF = Path(__file__).parent.parent / "conf"
 RATES = (1 / 3, 1.0, 3.0)
 SEEDS = (0, 1, 2)
 TUNING_SEED = 100
@@ -35,13 +35,6 @@ METRICS = {
 SHOWN = ("fd", "kd", "precision", "recall", "density", "coverage", "kl_knn", "kl_ratio")
 
 Result = dict[str, Any]
-
-
-def objectives() -> list[str]:
-    """Every objective that teaches a generator."""
-    return sorted(
-        path.stem for path in (CONF / "objective").glob("*.yaml") if path.stem not in ("none", "evidence")
-    )
 
 
 def cell(objective: str, space: str, rate: float, seed: int, split: str, options: argparse.Namespace) -> Cell:
@@ -64,11 +57,6 @@ def best_rates(results: Iterable[Result]) -> dict[tuple[str, str], float]:
     return {key: min(found, key=lambda rate: found[rate]) for key, found in distances.items()}
 
 
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation over seeds."""
-    return f"{statistics.mean(values):.3g} ± {statistics.stdev(values) if len(values) > 1 else 0:.2g}"
-
-
 def table(results: list[Result]) -> str:
     """Markdown, a row for each objective, space and stage, best refined distance first."""
     groups: defaultdict[tuple[str, str], list[Result]] = defaultdict(list)
@@ -88,7 +76,8 @@ def table(results: list[Result]) -> str:
         memory = round(statistics.mean(result["peak_mib"] for result in group))
         for stage in ("draft", "refined"):
             scores = [
-                spread([r["scores"].get(f"{stage}/{name}", float("nan")) for r in group]) for name in SHOWN
+                common.spread([r["scores"].get(f"{stage}/{name}", float("nan")) for r in group])
+                for name in SHOWN
             ]
             head = f"| {space} | {objective} | {group[0]['rate']:.2g} | {steps} | {memory} | {stage} |"
             lines.append(head + "|".join(scores) + "|")
@@ -98,7 +87,7 @@ def table(results: list[Result]) -> str:
 def picture(results: list[Result], path: Path) -> None:
     """Fidelity against diversity: precision and recall of each run, draft to refined."""
     figure, panels = pyplot.subplots(1, 2, figsize=(13, 6), sharex=True, sharey=True)
-    names = objectives()
+    names = common.objectives()
     for panel, space in zip(panels, SPACES, strict=True):
         for index, name in enumerate(names):
             runs = [r for r in results if (r["split"], r["space"], r["objective"]) == ("test", space, name)]
@@ -116,17 +105,12 @@ def picture(results: list[Result], path: Path) -> None:
 
 def main() -> None:
     """Tune, train, and write the table and the picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60.0, help="of training per run")
-    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each")
+    parser = common.options(__doc__, 60.0, "results/objectives")
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
-    parser.add_argument("--out", type=Path, default=Path("results/objectives"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     train_refiner(options.out / "refiner.pt", ["experiment=mnist"])
-    pairs = [(objective, space) for space in options.spaces for objective in objectives()]
+    pairs = [(objective, space) for space in options.spaces for objective in common.objectives()]
     path = options.out / "results.jsonl"
     tuning = [cell(*pair, rate, TUNING_SEED, "validation", options) for pair in pairs for rate in RATES]
     rates = best_rates(run_all(tuning, path, options.jobs))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import common
 from cell import Cell, run_all, train_refiner
 from matplotlib import pyplot
 
@@ -93,13 +94,8 @@ def picture(found: dict[str, list[float]], path: Path) -> None:
 
 def main() -> None:
     """Run what is missing, and draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=20.0, help="of training per run")
-    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each")
-    parser.add_argument("--objectives", nargs="+", default=list(KNOBS))
-    parser.add_argument("--out", type=Path, default=Path("results/robustness"))
+    parser = common.options(__doc__, 20.0, "results/robustness")
+    parser.add_argument("--objectives", nargs="+", default=common.objectives())
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     train_refiner(options.out / "refiner.pt", ["experiment=mnist"])

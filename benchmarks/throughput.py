@@ -12,10 +12,9 @@ import copy
 import statistics
 import sys
 import time
-from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from common import Clock, silent_trainer
 
 from stable_diffusion_lab.batch import Draft
 from stable_diffusion_lab.command.build import build
@@ -28,34 +27,13 @@ from stable_diffusion_lab.training.terms import Terms
 ROUNDS, STEPS, WARM = 7, 150, 20
 
 
-class Clock(Callback):
-    """Times the steps after the first few."""
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == WARM:
-            self.began = time.perf_counter()
-
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self.seconds = (time.perf_counter() - self.began) / (STEPS - WARM)
-
-
 def framework(system: System, batches: Batches, log_every: int) -> float:
     """Seconds per step in Lightning's loop."""
-    clock = Clock()
+    clock = Clock(WARM)
     system.batches_seen = batches.first
-    trainer = Trainer(
-        accelerator="cpu",
-        max_steps=STEPS,
-        max_epochs=1,
-        logger=False,
-        callbacks=[Terms(log_every), clock],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    trainer = silent_trainer(STEPS, [Terms(log_every), clock])
     trainer.fit(system, batches)
-    return clock.seconds
+    return clock.per_step
 
 
 def bare(system: System, batches: Batches) -> float:

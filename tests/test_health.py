@@ -44,9 +44,9 @@ from stable_diffusion_lab.training.health.base import Findings, Symptom
 from stable_diffusion_lab.training.health.class_balance import ClassBalance
 from stable_diffusion_lab.training.health.coverage import Coverage
 from stable_diffusion_lab.training.health.critic_accuracy import CriticAccuracy
-from stable_diffusion_lab.training.health.divergence import Divergence
 from stable_diffusion_lab.training.health.missing_classes import MissingClasses
 from stable_diffusion_lab.training.health.pair_distance import PairDistance
+from stable_diffusion_lab.training.health.posterior_rate import PosteriorRate
 from stable_diffusion_lab.training.health.watch import Health
 from stable_diffusion_lab.training.monitor import Monitor
 from stable_diffusion_lab.training.schedule import Schedule
@@ -132,11 +132,11 @@ def test_units_are_active_where_their_mean_moves() -> None:
     assert value(ActiveUnits(threshold=0.005), posterior=posterior) == 0.75
 
 
-def test_divergence_is_in_nats() -> None:
-    assert value(Divergence()) == 0
+def test_posterior_rate_is_in_nats() -> None:
+    assert value(PosteriorRate()) == 0
     posterior = Posterior(torch.ones(9, 4), torch.full((9, 4), 2 * math.log(0.5)))
     each = 0.5 * (1 + 0.25 - 1 - 2 * math.log(0.5))
-    assert value(Divergence(), posterior=posterior) == pytest.approx(4 * each)
+    assert value(PosteriorRate(), posterior=posterior) == pytest.approx(4 * each)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_divergence_is_in_nats() -> None:
         (ClassBalance(), 0.5, 0.6, "60% of the samples are of the wrong class, above 50%"),
         (CriticAccuracy(), 0.97, 0.999, "the critic tells 99.9% of pairs apart, above 97%"),
         (ActiveUnits(), 0.1, 0.0, "0% of the latent units are active, below 10%"),
-        (Divergence(), 0.1, 0.02, "a posterior is 0.02 nats from the prior, below 0.1"),
+        (PosteriorRate(), 0.1, 0.02, "a posterior is 0.02 nats from the prior, below 0.1"),
     ],
 )
 def test_a_complaint_says_what_and_how_much(symptom: Symptom, fine: float, bad: float, words: str) -> None:
@@ -314,7 +314,7 @@ def test_a_posterior_that_collapses_is_named(decoder_scale: float, collapsed: bo
         learn.step()
     with torch.no_grad():
         posterior = pair.infer(ring(500, rng)[0])
-    health = watch({"active_units": ActiveUnits(), "divergence": Divergence()}, patience=1)
+    health = watch({"active_units": ActiveUnits(), "posterior_rate": PosteriorRate()}, patience=1)
     values = health.measure(findings(posterior=posterior))
     assert set(health.judge(values, BOTH)) == (set(values) if collapsed else set())
 

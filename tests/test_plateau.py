@@ -135,7 +135,7 @@ class Flat:
     def score(self, model: Any, split: str, rank: int, world: int) -> dict[str, float]:
         return dict.fromkeys(NAMES, 1.0)
 
-    def evidence(self, model: Any, split: str) -> dict[str, float]:
+    def log_likelihood(self, model: Any, split: str) -> dict[str, float]:
         return {}
 
 

@@ -181,9 +181,16 @@ def test_data_that_cannot_be_read_leave_no_run_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_trainer_that_this_machine_cannot_have_is_refused(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["trainer.accelerator=abacus"], "trainer: "),
+        (["trainer.precision=16-mixed", "trainer.gradient_clip_val=1.0"], "trainer.precision: 16-mixed"),
+        (["+trainer.gradient_clip_algorithm=value"], "trainer.gradient_clip_algorithm: "),
+    ],
+)
+def test_a_trainer_that_cannot_be_had_is_refused(
+    words: list[str], line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["trainer.accelerator=abacus", f"runs={tmp_path}", "logger=none"]
-    assert main(["train", *words]) == 2
-    assert "error[CFG-TRAINER]: trainer: " in capfd.readouterr().err
+    assert main(["train", *words, f"runs={tmp_path}", "logger=none"]) == 2
+    assert f"error[CFG-TRAINER]: {line}" in capfd.readouterr().err

@@ -128,8 +128,16 @@ def trainer_for(config: DictConfig, **extra: Any) -> Trainer:
     """Lightning's trainer.
 
     Raises:
-        ConfigError: if this machine has no such accelerator, devices or strategy.
+        ConfigError: if this machine has no such accelerator, devices or strategy, or gradients are to be
+            clipped in a way that the system does not know.
     """
+    wanted = config.trainer
+    if wanted.gradient_clip_val and wanted.precision == "16-mixed":  # fused Adam unscales too late for it
+        message = "trainer.precision: 16-mixed would clip scaled gradients; take bf16-mixed"
+        raise ConfigError("CFG-TRAINER", message)
+    if wanted.get("gradient_clip_algorithm") == "value":
+        message = "trainer.gradient_clip_algorithm: only the norm of each player's gradient is clipped"
+        raise ConfigError("CFG-TRAINER", message)
     try:
         return cast(Trainer, build(config.trainer, **extra))
     except (MisconfigurationException, ValueError) as error:

@@ -13,10 +13,10 @@ from stable_diffusion_lab.extractor.base import Extractor
 from stable_diffusion_lab.layer.seeding import fold, seeded
 from stable_diffusion_lab.metric.base import Metric
 from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.training.evidence import evidence
+from stable_diffusion_lab.training.log_likelihood import log_likelihood
 
 BATCH = 500
-EVIDENCE = 1000  # samples of each kind whose evidence is bounded
+LIKELIHOOD = 1000  # samples of each kind whose evidence is bounded
 DRAWS = 10  # of the posterior, for that bound
 
 
@@ -101,7 +101,7 @@ class Evaluator:
             for name, value in self.compare(split, generated).items()
         }
 
-    def evidence(self, model: Pair, split: str) -> dict[str, float]:
+    def log_likelihood(self, model: Pair, split: str) -> dict[str, float]:
         """How probable the refiner finds real and generated samples: bounds on E log p(x).
 
         At most 1,000 of each: real ones evenly spaced over the split, generated ones the first of ``score``.
@@ -113,19 +113,19 @@ class Evaluator:
 
         Returns:
             Nats per dimension of a sample: ``elbo`` and ``iwae`` of real samples, ``draft/elbo`` and
-            ``refined/elbo`` of generated ones (see ``Evidence``). The refiner learns to raise the first,
+            ``refined/elbo`` of generated ones (see ``LogLikelihood``). The refiner learns to raise the first,
             the objective ``reverse_kl`` the third. Drafts far above real samples have collapsed onto the
             most probable ones.
         """
         real = self.data.splits[split].samples
-        real = real[:: -(-len(real) // EVIDENCE)].to(_device(model))
+        real = real[:: -(-len(real) // LIKELIHOOD)].to(_device(model))
         rng = torch.Generator().manual_seed(fold(self.seed))
-        noise = torch.randn(self.count(split), model.generator.noise_dim, generator=rng)[:EVIDENCE]
+        noise = torch.randn(self.count(split), model.generator.noise_dim, generator=rng)[:LIKELIHOOD]
         with _evaluating(model), seeded(fold(self.seed)), torch.no_grad():
             drafts = model.draft(noise.to(_device(model)))
-            data = evidence(model.refiner, self.data.modality.to_sample(real), DRAWS)
-            drafted = evidence(model.refiner, drafts, DRAWS)
-            refined = evidence(model.refiner, model.refine(drafts), DRAWS)
+            data = log_likelihood(model.refiner, self.data.modality.to_sample(real), DRAWS)
+            drafted = log_likelihood(model.refiner, drafts, DRAWS)
+            refined = log_likelihood(model.refiner, model.refine(drafts), DRAWS)
         values = {
             "elbo": data.elbo,
             "iwae": data.iwae,

@@ -40,7 +40,7 @@ class Monitor(BetweenBatches):
             ranks = (trainer.global_rank, trainer.world_size)
             scores = self.evaluator.score(system.average, "validation", *ranks)
             self.latest = trainer.strategy.broadcast(scores)  # ranks must not decide by their last bits
-            found = self.latest | self.evaluator.evidence(system.average, "validation")
+            found = self.latest | self.evaluator.log_likelihood(system.average, "validation")
             values = {f"validation/{name}": value for name, value in found.items()}
             for logger in trainer.loggers:  # each writes on rank 0 only
                 logger.log_metrics(values, step=system.batches_seen)

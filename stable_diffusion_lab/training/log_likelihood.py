@@ -10,7 +10,7 @@ from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.base import Refiner
 
 
-class Evidence(NamedTuple):
+class LogLikelihood(NamedTuple):
     """Lower bounds on log p(x) in nats per dimension of a sample, ``[B]``, the second the tighter.
 
     They are of a density over the range [-1, 1], so they may be positive.
@@ -24,7 +24,7 @@ class Evidence(NamedTuple):
     iwae: Tensor
 
 
-def evidence(refiner: Refiner, x: Tensor, draws: int) -> Evidence:
+def log_likelihood(refiner: Refiner, x: Tensor, draws: int) -> LogLikelihood:
     """Bounds for samples ``[B, *refiner.shape]``, constants included, from draws h of q(h | x)."""
     posterior = refiner.encode(x)
     dim, variance = x[0].numel(), refiner.decoder_scale**2
@@ -37,4 +37,4 @@ def evidence(refiner: Refiner, x: Tensor, draws: int) -> Evidence:
         return likelihood + prior.log_prob(h) - posterior.log_prob(h)
 
     weights = torch.stack([log_weight(posterior.sample()) for _ in range(draws)])
-    return Evidence(weights.mean(dim=0) / dim, (weights.logsumexp(dim=0) - math.log(draws)) / dim)
+    return LogLikelihood(weights.mean(dim=0) / dim, (weights.logsumexp(dim=0) - math.log(draws)) / dim)

@@ -6,7 +6,7 @@ from stable_diffusion_lab.bounds import NonNegativeFloat
 from stable_diffusion_lab.training.health.base import Findings, Symptom
 
 
-class Divergence(Symptom):
+class PosteriorRate(Symptom):
     """Mean KL(q(h | x) || p(h)) of a held-out sample in nats: no less than latents say about samples.
 
     Args:

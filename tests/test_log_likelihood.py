@@ -19,7 +19,7 @@ from stable_diffusion_lab.modality.image import Image
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner.mlp import MLP
 from stable_diffusion_lab.training.evaluator import Evaluator
-from stable_diffusion_lab.training.evidence import evidence
+from stable_diffusion_lab.training.log_likelihood import log_likelihood
 from stable_diffusion_lab.training.monitor import Monitor
 
 
@@ -29,7 +29,7 @@ def data(n: int = 2000) -> Tensor:
 
 def test_every_draw_of_the_true_posterior_gives_the_log_density() -> None:
     refiner, x = ExactRefiner(loadings(0), 0.5), data()
-    found, truth = evidence(refiner, x, draws=3), refiner.marginal().log_prob(x) / 4
+    found, truth = log_likelihood(refiner, x, draws=3), refiner.marginal().log_prob(x) / 4
     torch.testing.assert_close(found.elbo, truth)
     torch.testing.assert_close(found.iwae, truth)
 
@@ -41,7 +41,7 @@ def test_bounds_are_in_order_and_the_gap_is_the_divergence_of_the_posteriors(
     torch.manual_seed(0)
     refiner, x = ExactRefiner(loadings(0), 0.5, blur, shift), data()
     truth = refiner.marginal().log_prob(x).mean().item() / 4
-    means = [[bound.mean().item() for bound in evidence(refiner, x, draws)] for draws in (1, 10, 200)]
+    means = [[bound.mean().item() for bound in log_likelihood(refiner, x, draws)] for draws in (1, 10, 200)]
     (one, same), (elbo, ten), (_, many) = means
     assert one == pytest.approx(same), "one draw is no importance weighting"
     assert elbo + 0.01 < ten < many < truth + 0.002
@@ -53,7 +53,7 @@ def test_bounds_are_in_order_and_the_gap_is_the_divergence_of_the_posteriors(
 
 
 def test_importance_weighting_never_loosens_the_bound() -> None:
-    found = evidence(ExactRefiner(loadings(0), 0.5, blur=2.0), data(), draws=5)
+    found = log_likelihood(ExactRefiner(loadings(0), 0.5, blur=2.0), data(), draws=5)
     assert (found.iwae >= found.elbo).all()
 
 
@@ -62,7 +62,7 @@ def test_it_is_the_refiners_own_bound_with_its_constant() -> None:
     refiner, x = MLP((1, 4, 4), 3, 8, decoder_scale=0.3), torch.rand(2, 1, 4, 4) * 2 - 1
     constant = -8 * math.log(2 * math.pi * 0.3**2)
     many = x.repeat_interleave(20_000, dim=0)
-    own, found = refiner.elbo(many, many) + constant, evidence(refiner, many, 1).elbo
+    own, found = refiner.elbo(many, many) + constant, log_likelihood(refiner, many, 1).elbo
     expected = (own / 16).view(2, -1).mean(dim=1).tolist()
     assert found.view(2, -1).mean(dim=1).tolist() == pytest.approx(expected, abs=0.02)
 
@@ -93,15 +93,15 @@ def judge(n: int) -> tuple[Evaluator, Pair, Data]:
 def test_evaluator_bounds_the_evidence_of_real_drafted_and_refined_samples() -> None:
     evaluator, pair, found = judge(200)
     pair.train()
-    state, values = torch.get_rng_state(), evaluator.evidence(pair, "validation")
+    state, values = torch.get_rng_state(), evaluator.log_likelihood(pair, "validation")
     assert torch.equal(torch.get_rng_state(), state) and pair.training
-    assert values == evaluator.evidence(pair, "validation")
+    assert values == evaluator.log_likelihood(pair, "validation")
     assert values.keys() == {"elbo", "iwae", "draft/elbo", "refined/elbo"}
     black = torch.full((200, 1, 4, 4), -1.0)
     samples = {"elbo": Image().to_sample(found.test.samples), "draft/elbo": black}
     samples["refined/elbo"] = pair.refine(black)
     for name, x in samples.items():
-        assert values[name] == pytest.approx(evidence(pair.refiner, x, 50).elbo.mean().item(), rel=0.02)
+        assert values[name] == pytest.approx(log_likelihood(pair.refiner, x, 50).elbo.mean().item(), rel=0.02)
     assert values["iwae"] > values["elbo"]
 
 
@@ -109,10 +109,10 @@ def test_no_more_than_a_thousand_of_each_are_looked_at_and_not_only_the_first() 
     evaluator, pair, found = judge(2500)
     seen: list[int] = []
     pair.refiner.encoder.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
-    values = evaluator.evidence(pair, "test")
+    values = evaluator.log_likelihood(pair, "test")
     assert max(seen) <= 1000 and pair.generator.drafted == 1000
     found.test.samples[1500:] = 0
-    assert evaluator.evidence(pair, "test")["elbo"] != pytest.approx(values["elbo"], abs=0.1)
+    assert evaluator.log_likelihood(pair, "test")["elbo"] != pytest.approx(values["elbo"], abs=0.1)
 
 
 class Judge:
@@ -124,7 +124,7 @@ class Judge:
     def score(self, model: nn.Module, split: str, rank: int, world: int) -> dict[str, float]:
         return {"draft/fd": 2.0}
 
-    def evidence(self, model: nn.Module, split: str) -> dict[str, float]:
+    def log_likelihood(self, model: nn.Module, split: str) -> dict[str, float]:
         return {"elbo": -1.5, "draft/elbo": -0.5}
 
 
