@@ -241,3 +241,28 @@ def test_jensen_shannon_is_the_saturating_game() -> None:
     game = DensityRatio(SAMPLES, Line(0.0), {}, PLAIN, divergence="jensen_shannon")
     slopes = [torch.autograd.grad(it, t)[0] for it in (game.generator_loss(t, t), -softplus(t).mean() / 2)]
     torch.testing.assert_close(slopes[0], slopes[1])
+
+
+def slope_along(value: Callable[[], Tensor], at: Tensor, direction: Tensor) -> float:
+    """Derivative of a value by central differences; ``at`` is moved, and put back."""
+    found = []
+    for step in (1e-5, -1e-5):
+        at.data.add_(direction, alpha=step)
+        found.append(value().item())
+        at.data.sub_(direction, alpha=step)
+    return (found[0] - found[1]) / 2e-5
+
+
+@pytest.mark.parametrize("member", GAMES)
+def test_each_term_has_the_gradient_of_its_value(member: type[Adversarial]) -> None:
+    """For the critic through both penalties, which takes second derivatives, and for the generator."""
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0)).double()
+    game = member(SAMPLES, critic, {"r1": R1(0.7), "r2": R2(0.3)}, PLAIN)
+    x, y = torch.randn(5, 3).double().requires_grad_(), torch.randn(4, 3).double()
+    weight = critic[0].weight
+    for player, at in (("critic", weight), ("generator", x)):
+        direction = torch.randn_like(at)
+        (slope,) = torch.autograd.grad(game.terms(x, y)[player], at)
+        expected = slope_along(lambda player=player: game.terms(x, y)[player], at, direction)
+        assert (slope * direction).sum().item() == pytest.approx(expected, rel=1e-6)

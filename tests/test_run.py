@@ -194,3 +194,14 @@ def test_a_trainer_that_cannot_be_had_is_refused(
 ) -> None:
     assert main(["train", *words, f"runs={tmp_path}", "logger=none"]) == 2
     assert f"error[CFG-TRAINER]: {line}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("logger", "file"), [("csv", "csv/metrics.csv"), ("tensorboard", "tensorboard/events.*")]
+)
+def test_other_dashboards_write_into_the_run_folder(logger: str, file: str, tmp_path: Path) -> None:
+    words = [*SMALL, "trainer.max_steps=5", f"logger={logger}", f"runs={tmp_path}"]
+    assert main(["train", *words]) == 0
+    (run,) = tmp_path.glob("*/*")
+    assert next(run.glob(file)).stat().st_size > 0
+    assert (run / "metrics.jsonl").stat().st_size > 0

@@ -114,3 +114,19 @@ def test_reverse_kl_equals_the_divergence_where_both_posteriors_are_exact(noise_
     bound -= dim / 2 * math.log(2 * math.pi * math.e * noise_scale**2)
     exact = torch.distributions.kl_divergence(drafts.marginal(), data.marginal())
     assert bound == pytest.approx(exact.item(), rel=0.02)
+
+
+def test_the_variational_bound_has_the_gradient_of_its_value() -> None:
+    torch.manual_seed(0)
+    pair = parts.pair_in_pixels((4,)).double()
+    (objective,) = parts.build("objective", "reverse_kl", pair).values()
+    objective.double()
+    noise = torch.randn(6, pair.generator.noise_dim).double()
+    code = pair.generator(noise).detach().requires_grad_()
+
+    def value(code: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)
+        terms = objective(pair, Batch(torch.zeros(6, 4).double(), None), Draft(noise, code))
+        return terms["generator/evidence"] + terms["generator/cycle"]
+
+    assert torch.autograd.gradcheck(value, code)
