@@ -18,7 +18,7 @@ class LeCam(Regularizer):
 
     Args:
         weight: strength.
-        decay: of the running averages, per step.
+        decay: of the running averages, per comparison, of which a step has one for each stage and layer.
     """
 
     def __init__(self, weight: NonNegativeFloat = 0.3, decay: Decay = 0.99) -> None:
