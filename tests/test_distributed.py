@@ -27,16 +27,12 @@ OBJECTIVES = sorted({path.stem for path in CONF.glob("objective/*.yaml")} - {"ev
 CASES = [f"objective={name}" for name in OBJECTIVES] + ["generator=mixture"]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
 def sdlab(*words: str) -> list[str]:
     return [sys.executable, "-m", "stable_diffusion_lab", "train", *SMALL, *words]
 
 
 def run_sdlab(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(sdlab(*words), env=environment(), capture_output=True, text=True, timeout=300)
+    return subprocess.run(sdlab(*words), capture_output=True, text=True, timeout=300)
 
 
 def the_run(folder: Path) -> Path:
@@ -49,7 +45,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the two ranks found out about each case; started once, because starting takes longest."""
     folder = tmp_path_factory.mktemp("ranks")
     command = [sys.executable, str(Path(__file__).with_name("two_ranks.py")), str(folder), *CASES]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = (folder / "verdicts").read_text().splitlines()
     return dict(line.split(": ", 1) for line in lines)
@@ -82,7 +78,7 @@ def test_two_devices_make_one_run_folder_and_one_device_goes_on(tmp_path: Path) 
 def test_a_signal_to_one_rank_stops_both(tmp_path: Path) -> None:
     words = [f"runs={tmp_path}", "trainer.max_steps=100000", "trainer.devices=2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(sdlab(*words), env=environment(), text=True, **pipes) as run:
+    with subprocess.Popen(sdlab(*words), text=True, **pipes) as run:
         log = wait_for_log(tmp_path, run)
         (child,) = children(run.pid)
         os.kill(child, signal.SIGTERM)
