@@ -157,8 +157,8 @@ def test_one_repeated_real_sample_is_precise_and_nothing_else() -> None:
 
 def test_repeated_samples_far_from_zero_have_no_distance() -> None:
     points = normal(50, 16, seed=0).repeat_interleave(4, dim=0) + 1e6
-    assert (neighbours.radii(points, 3) == 0).all()
-    assert (neighbours.radii(points, 4) > 0).all()
+    assert (neighbours.squared_radii(points, 3) == 0).all()
+    assert (neighbours.squared_radii(points, 4) > 0).all()
 
 
 def test_a_constant_nowhere_near_the_data_scores_nothing() -> None:

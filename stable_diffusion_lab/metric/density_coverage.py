@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.metric.base import Metric
-from stable_diffusion_lab.metric.neighbours import distances, radii
+from stable_diffusion_lab.metric.neighbours import squared_distances, squared_radii
 
 
 class DensityCoverage(Metric):
@@ -30,12 +30,12 @@ class DensityCoverage(Metric):
         return self.k + 1
 
     def compute(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        reach = radii(real, self.k)
+        reach = squared_radii(real, self.k)
         inhabited = 0
         covered = torch.zeros(len(real), dtype=torch.bool)
-        for _, distance in distances(generated, real):
-            inside = distance < reach
+        for rows, distance in squared_distances(real, generated):
+            inside = distance < reach[rows, None]
             inhabited += int(inside.sum())
-            covered |= inside.any(dim=0)
+            covered[rows] = inside.any(dim=1)
         density = inhabited / (self.k * len(generated))
         return {"density": density, "coverage": covered.double().mean().item()}

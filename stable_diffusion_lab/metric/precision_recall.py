@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.metric.base import Metric
-from stable_diffusion_lab.metric.neighbours import distances, radii
+from stable_diffusion_lab.metric.neighbours import squared_distances, squared_radii
 
 
 class PrecisionRecall(Metric):
@@ -29,10 +29,10 @@ class PrecisionRecall(Metric):
         return self.k + 1
 
     def compute(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        real_reach, generated_reach = radii(real, self.k), radii(generated, self.k)
+        real_reach, generated_reach = squared_radii(real, self.k), squared_radii(generated, self.k)
         precise = torch.zeros(len(generated), dtype=torch.bool)
         recalled = torch.zeros(len(real), dtype=torch.bool)
-        for rows, distance in distances(generated, real):
+        for rows, distance in squared_distances(generated, real):
             precise[rows] = (distance <= real_reach).any(dim=1)
             recalled |= (distance <= generated_reach[rows, None]).any(dim=0)
         return {"precision": precise.double().mean().item(), "recall": recalled.double().mean().item()}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.metric.neighbours import distances
+from stable_diffusion_lab.metric.neighbours import squared_distances
 from stable_diffusion_lab.training.health.base import Findings
 
 
@@ -26,6 +26,6 @@ def class_counts(findings: Findings) -> Iterator[Counts]:
     if findings.labels is not None:
         real = torch.bincount(findings.labels)
         for generated in findings.generated.values():
-            nearest = [near.argmin(dim=1) for _, near in distances(generated, findings.real)]
+            nearest = [near.argmin(dim=1) for _, near in squared_distances(generated, findings.real)]
             classes = findings.labels[torch.cat(nearest)]
             yield Counts(real, torch.bincount(classes, minlength=len(real)))
