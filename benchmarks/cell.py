@@ -8,6 +8,7 @@ does the cells that are missing.
 import json
 import multiprocessing
 import resource
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Cell:
     Attributes:
         name: the cell's key among the results, beside its seed.
         overrides: of ``conf/train.yaml``.
-        seconds: of training, by the clock of one thread that has a core to itself.
+        seconds: of training on one thread, in processor time: neighbours on the machine take none of it.
         seed: of the run.
         refiner: file of the refiner that all cells share.
         split: what is scored: ``"validation"`` where something is chosen by it, else ``"test"``.
@@ -73,7 +74,7 @@ def train_refiner(path: Path, overrides: Sequence[str], seed: int = 0) -> None:
 
 def fit(system: System, config: DictConfig, steps: int) -> float:
     """Train; seconds per step."""
-    clock = Clock(WARM)
+    clock = Clock(WARM, time.process_time)
     data = build(config.data)
     batches = Batches(data.train, config.batch_size, config.seed, steps, modality=data.modality)
     silent_trainer(steps, [clock]).fit(system, batches)
@@ -112,7 +113,8 @@ def run_all(cells: Sequence[Cell], path: Path, jobs: int) -> list[dict[str, Any]
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     known = {(result["name"], result["seed"]) for result in done}
     missing = [cell for cell in cells if (cell.name, cell.seed) not in known]
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cell"])  # each process starts with everything imported
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool, path.open("a") as file:
         waiting = [pool.submit(run, cell) for cell in missing]
         for count, future in enumerate(as_completed(waiting), 1):

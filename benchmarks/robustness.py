@@ -1,6 +1,6 @@
 """How much an objective depends on its settings: the article's claim, put to the test.
 
-    python benchmarks/robustness.py [--seconds 20] [--jobs 2] [--out results/robustness]
+    python benchmarks/robustness.py [--seconds 10] [--jobs 2] [--out results/robustness]
 
 MNIST in the latents of one shared refiner, from one Gaussian. Around each objective's own defaults one
 thing at a time is varied: the batch (1/4, 4), its main knob (1/10, 10), its learning rate (1/3, 3), each
@@ -94,7 +94,7 @@ def picture(found: dict[str, list[float]], path: Path) -> None:
 
 def main() -> None:
     """Run what is missing, and draw."""
-    parser = common.options(__doc__, 20.0, "results/robustness")
+    parser = common.options(__doc__, 10.0, "results/robustness")
     parser.add_argument("--objectives", nargs="+", default=common.objectives())
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
