@@ -46,7 +46,8 @@ def bare(system: System, batches: Batches) -> float:
     if learning:
         chunks = batches.split.samples.split(1024)
         model.generator.initialise(
-            model.embed(batches.modality.to_sample(chunk)).detach() for chunk in chunks
+            (model.embed(batches.modality.to_sample(chunk)).detach() for chunk in chunks),
+            batches.split.labels,
         )
     for step, batch in enumerate(batches):
         if step == WARM:

@@ -45,13 +45,25 @@ class Pair(nn.Module):
         """What an objective may hold against the data (see ``DraftSpace.compare``)."""
         return self.space.compare(code, clean, self.refiner)
 
+    def noise(self, n: int, seed: int, label: int | None = None) -> Tensor:
+        """What ``generate`` draws from, ``[n, generator.noise_dim]`` on the CPU."""
+        noise = torch.randn(n, self.generator.noise_dim, generator=torch.Generator().manual_seed(seed))
+        return noise if label is None else self.generator.aim(noise, torch.full((n,), label))
+
     @torch.no_grad()
-    def generate(self, n: int, seed: int = 0) -> Sample:
+    def generate(self, n: int, seed: int = 0, label: int | None = None) -> Sample:
         """Draw ``n`` samples; the same seed gives the same samples on every device.
+
+        Args:
+            n: number of samples.
+            seed: keys the noise.
+            label: the class that all are to be of; ``None`` for as many of each as the data has.
 
         Returns:
             Drafts and their refinements, each ``[n, *refiner.shape]`` in [-1, 1].
+
+        Raises:
+            ConfigError: if there is no such class, or the generator knows none.
         """
-        noise = torch.randn(n, self.generator.noise_dim, generator=torch.Generator().manual_seed(seed))
-        draft = self.draft(noise.to(next(self.parameters()).device))
+        draft = self.draft(self.noise(n, seed, label).to(next(self.parameters()).device))
         return Sample(draft, self.refine(draft))

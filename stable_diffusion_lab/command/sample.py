@@ -22,14 +22,14 @@ def sample(config: DictConfig) -> None:
     """Draw drafts and refinements and write them to a file; its ending says how.
 
     Raises:
-        ConfigError: if the ending is unknown.
+        ConfigError: if the ending is unknown, or the run knows no such class.
     """
     out = Path(config.out)
     if out.suffix not in WRITERS:
         known = "samples.npz, grid.png, or a folder"
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
     trained = load(Path(config.run), config.device)
-    drawn = draw(trained.model, trained.modality, config.n, config.seed, config.batch_size)
+    drawn = draw(trained.model, trained.modality, config.n, config.seed, config.batch_size, config.label)
     WRITERS[out.suffix](out, drawn, trained.modality)
     each = "x".join(map(str, drawn.refined.shape[1:]))
     print(
@@ -38,14 +38,15 @@ def sample(config: DictConfig) -> None:
 
 
 @torch.no_grad()
-def draw(model: Pair, modality: Modality, n: int, seed: int, batch_size: int) -> Sample:
+def draw(
+    model: Pair, modality: Modality, n: int, seed: int, batch_size: int, label: int | None = None
+) -> Sample:
     """Samples ``[n, ...]`` as they are stored, on the CPU.
 
-    The noise is that of ``Pair.generate``, whatever the batch size.
+    They are those of ``Pair.generate``, whatever the batch size.
     """
-    noise = torch.randn(n, model.generator.noise_dim, generator=torch.Generator().manual_seed(seed))
     drafts, refined = [], []
-    for part in noise.split(batch_size):
+    for part in model.noise(n, seed, label).split(batch_size):
         draft = model.draft(part.to(next(model.parameters()).device))
         drafts.append(modality.to_stored(draft).cpu())
         refined.append(modality.to_stored(model.refine(draft)).cpu())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stable_diffusion_lab.bounds import Decay, PositiveInt, Seed
+from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveInt, Seed
 
 Node = dict[str, Any]  # built from its _target_
 OptionalNode = dict[str, Any]  # the same, or {} for none
@@ -66,5 +66,6 @@ class SampleConfig:
     n: PositiveInt
     out: str
     seed: Seed
+    label: NonNegativeInt | None
     batch_size: PositiveInt
     device: str

@@ -173,7 +173,12 @@ def assemble(config: DictConfig) -> System:
 
 
 def prepare(system: System, data: Data) -> None:
-    """Let features learn or read what they need for these data; a resumed run has it in its checkpoint."""
+    """Let features learn or read what they need for these data; a resumed run has it in its checkpoint.
+
+    Raises:
+        DataError: if the labels do not do for the generator or a feature.
+    """
+    system.model.generator.check(data.train.labels)
     for module in system.modules():
         if isinstance(module, Feature):
             module.prepare(data, cache())

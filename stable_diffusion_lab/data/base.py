@@ -32,9 +32,11 @@ class Data:
         train: what the pair learns from.
         validation: what is watched during training.
         test: what is reported.
+        classes: number of classes K, as the config promises it to the networks; 0 if labels are of no use.
 
     Raises:
-        DataError: if a split is empty, its samples are not of ``shape``, or all their numbers are equal.
+        DataError: if a split is empty, its samples are not of ``shape``, or all their numbers are equal; or,
+            where ``classes`` are promised, it has no labels or one that is not from 0 to K - 1.
 
     Attributes:
         modality: what a sample is; a fact about the class, known without loading anything.
@@ -43,15 +45,25 @@ class Data:
     modality: Modality = Image()
 
     def __init__(
-        self, name: str, shape: tuple[int, ...], train: Split, validation: Split, test: Split
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        train: Split,
+        validation: Split,
+        test: Split,
+        *,
+        classes: int = 0,
     ) -> None:
         self.name = name
         self.shape = tuple(shape)
         self.train = train
         self.validation = validation
         self.test = test
+        self.classes = classes
         for part, split in self.splits.items():
             self._check(part, split.samples)
+            if classes:
+                self._check_labels(part, split.labels)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -80,3 +92,13 @@ class Data:
             value = samples.min().item()
             message = f"{self.name}: every {entry} of the {part} split is {value:g}; check the files"
             raise DataError("DATA-RANGE", message)
+
+    def _check_labels(self, part: str, labels: Tensor | None) -> None:
+        if labels is None:
+            message = f"{self.name}: the {part} split has no labels, set data.classes=0"
+            raise DataError("DATA-LABELS", message)
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= self.classes:
+            found = f"labels of the {part} split are {low} to {high}"
+            message = f"{self.name}: {found}, data.classes={self.classes} wants 0 to {self.classes - 1}"
+            raise DataError("DATA-LABELS", message)

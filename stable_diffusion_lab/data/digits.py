@@ -4,6 +4,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from stable_diffusion_lab.bounds import NonNegativeInt
 from stable_diffusion_lab.data.base import Data, Split
 
 
@@ -15,12 +16,16 @@ class Digits(Data):
     Args:
         name: short name for logs and folders.
         shape: ``(1, 8, 8)``.
+        classes: of the labels: ten.
     """
 
-    def __init__(self, name: str = "digits", shape: tuple[int, ...] = (1, 8, 8)) -> None:
+    def __init__(
+        self, name: str = "digits", shape: tuple[int, ...] = (1, 8, 8), classes: NonNegativeInt = 10
+    ) -> None:
         digits = load_digits()
         images = torch.from_numpy((digits.images * (255 / 16)).round()).to(torch.uint8)[:, None]
         labels = torch.from_numpy(digits.target).long()
         train, rest = train_test_split(range(len(labels)), test_size=0.4, stratify=labels, random_state=0)
         validation, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=0)
-        super().__init__(name, shape, *(Split(images[i], labels[i]) for i in (train, validation, test)))
+        parts = (Split(images[i], labels[i]) for i in (train, validation, test))
+        super().__init__(name, shape, *parts, classes=classes)

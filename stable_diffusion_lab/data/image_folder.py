@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.error import ConfigError, DataError
 
@@ -35,6 +35,7 @@ class ImageFolder(Data):
         size: height and width in pixels after resizing (Lanczos).
         channels: 1 for grey, 3 for colour.
         name: short name for logs and folders.
+        classes: none, for there are no labels: 0.
 
     Raises:
         ConfigError: if ``channels`` is neither 1 nor 3.
@@ -48,6 +49,7 @@ class ImageFolder(Data):
         size: PositiveInt = 32,
         channels: PositiveInt = 3,
         name: str = "image_folder",
+        classes: NonNegativeInt = 0,
     ) -> None:
         if channels not in MODES:
             raise ConfigError("CFG-VALUE", f"data.channels: {channels}; choose from [1, 3]")
@@ -58,7 +60,8 @@ class ImageFolder(Data):
         images = _decode_all(folder, files, size, channels)
         share = np.array([_tenth(file) for file in files])
         parts = (share < 8, share == 8, share == 9)
-        super().__init__(name, shape, *(Split(images[torch.from_numpy(part)], None) for part in parts))
+        splits = (Split(images[torch.from_numpy(part)], None) for part in parts)
+        super().__init__(name, shape, *splits, classes=classes)
 
 
 def _find(folder: Path) -> Iterator[str]:

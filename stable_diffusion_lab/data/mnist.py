@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.idx import read_idx
 from stable_diffusion_lab.error import DataError
@@ -20,6 +20,7 @@ class MNIST(Data):
         name: short name for logs and folders.
         shape: ``(1, 28, 28)``.
         held_out: how many training images are validation.
+        classes: of the labels: ten.
 
     Raises:
         DataError: if files are absent and cannot be downloaded, or damaged.
@@ -31,6 +32,7 @@ class MNIST(Data):
         name: str = "mnist",
         shape: tuple[int, ...] = (1, 28, 28),
         held_out: PositiveInt = 5000,
+        classes: NonNegativeInt = 10,
     ) -> None:
         folder = Path(root) / "MNIST" / "raw"
         if any(_locate(folder, file) is None for file in FILES):
@@ -38,7 +40,7 @@ class MNIST(Data):
         train, test = _read(folder, *FILES[:2]), _read(folder, *FILES[2:])
         parts = (slice(None, -held_out), slice(-held_out, None))
         learn, watch = (Split(*(tensor[part] for tensor in train)) for part in parts)
-        super().__init__(name, shape, learn, watch, Split(*test))
+        super().__init__(name, shape, learn, watch, Split(*test), classes=classes)
 
 
 def _locate(folder: Path, file: str) -> Path | None:

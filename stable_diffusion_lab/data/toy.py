@@ -2,7 +2,7 @@
 
 import torch
 
-from stable_diffusion_lab.bounds import PositiveInt, Seed
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.density.base import Density
 from stable_diffusion_lab.layer.seeding import fold
@@ -20,6 +20,7 @@ class Toy(Data):
         validation: number of points that are watched during training.
         test: number of points that are reported on.
         seed: of the points.
+        classes: number of the components, where labels are to be of use; 0 otherwise.
     """
 
     modality = Vector()
@@ -33,8 +34,10 @@ class Toy(Data):
         validation: PositiveInt = 4_000,
         test: PositiveInt = 4_000,
         seed: Seed = 0,
+        classes: NonNegativeInt = 0,
     ) -> None:
         self.density = density
         streams = (torch.Generator().manual_seed(fold(seed, part)) for part in range(3))
         draws = zip((train, validation, test), streams, strict=True)
-        super().__init__(name, shape, *(Split(*density.draw(n, rng)) for n, rng in draws))
+        parts = (Split(*density.draw(n, rng)) for n, rng in draws)
+        super().__init__(name, shape, *parts, classes=classes)

@@ -56,7 +56,7 @@ class Latent(Generator):
         return begun + self.scale * self.network((begun - self.mean) / self.scale)
 
     @torch.no_grad()
-    def initialise(self, codes: Iterable[Tensor]) -> None:
+    def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:
         """Fit the start to real codes and take their mean and spread as units."""
         everything = torch.cat(list(codes))
         self.start.initialise([everything])

@@ -12,6 +12,7 @@ from torch import Tensor
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.layer.quantile import pick
 
 
 class Mixture(Generator):
@@ -67,14 +68,10 @@ class Mixture(Generator):
 
     def pick(self, normal: Tensor) -> tuple[Tensor, Tensor]:
         """Split standard normals ``[B]`` into components ``[B]`` and standard normals independent of them."""
-        uniform = torch.special.ndtr(normal.double())
-        component = torch.searchsorted(self.cumulative, uniform).clamp(max=self.components - 1)
-        weights = torch.diff(self.cumulative, prepend=self.cumulative.new_zeros(1))
-        rest = (uniform - self.cumulative[component]) / weights[component] + 1
-        return component, torch.special.ndtri(rest.clamp(1e-9, 1 - 1e-9)).to(normal.dtype)
+        return pick(normal, self.cumulative)
 
     @torch.no_grad()
-    def initialise(self, codes: Iterable[Tensor]) -> None:
+    def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:
         """Fit to real codes by EM."""
         seen = torch.cat(list(codes))[: self.limit].double().cpu().numpy()
         em = GaussianMixture(

@@ -136,7 +136,7 @@ class System(LightningModule):
         if step == self.schedule.refiner_stop and not self.schedule.learns("refiner", step):
             self.model.refiner.load_state_dict(self.average.refiner.state_dict())
         if self.batches_seen == self.schedule.generator_start:
-            self.model.generator.initialise(self.codes())
+            self.model.generator.initialise(self.codes(), self.batches().split.labels)
             self.average.generator.load_state_dict(self.model.generator.state_dict())
 
     def reseed(self) -> None:
@@ -147,10 +147,14 @@ class System(LightningModule):
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
+    def batches(self) -> Batches:
+        """What the trainer takes its batches from."""
+        return self.trainer.train_dataloader  # type: ignore[return-value]
+
     @torch.no_grad()
     def codes(self) -> Iterator[Tensor]:
         """The training data in the generator's space, in batches ``[n, *generator.shape]``."""
-        batches: Batches = self.trainer.train_dataloader  # type: ignore[assignment]
+        batches = self.batches()
         for chunk in batches.split.samples.split(1024):
             yield self.model.embed(batches.modality.to_sample(chunk.to(self.device)))
 

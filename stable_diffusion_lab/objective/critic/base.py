@@ -6,18 +6,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.label import with_channels
 
 
 class Critic(nn.Module, ABC):
     """One unbounded value per sample. No member normalises over the batch: penalties need that.
 
-    Attributes:
+    Args:
         shape: shape of one sample of what the model compares, e.g. ``(24,)`` or ``(1, 28, 28)``.
+        classes: channels that samples have beyond that (see ``feature.by_class``).
+
+    Attributes:
+        shape: with all channels.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: int = 0) -> None:
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape = with_channels(shape, classes)
+        self.classes = classes
         self.register_forward_pre_hook(Critic.expect)
 
     @abstractmethod
@@ -33,7 +39,8 @@ class Critic(nn.Module, ABC):
         found = list(arguments[0].shape[1:])
         if found != list(self.shape):
             kind = "critic=convolutional" if len(found) == 3 else "critic=mlp"
-            remedy = f"say {kind} critic.shape={str(found).replace(' ', '')}"
+            bare = list(with_channels(found, -self.classes))
+            remedy = f"say {kind} critic.shape={str(bare).replace(' ', '')}"
             layers = "if the feature has layers of several shapes, choose one with feature.layers"
             raise ConfigError(
                 "CFG-VALUE", f"critic.shape: {list(self.shape)}, but points are {found}; {remedy}; {layers}"

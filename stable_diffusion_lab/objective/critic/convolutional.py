@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.objective.critic.base import Critic
 
@@ -16,18 +16,25 @@ class Convolutional(Critic):
         shape: ``(channels, height, width)``, sides of 8 or more.
         width: channels after the first convolution; doubles with each further one.
         max_width: where the doubling stops.
+        classes: see ``Critic``.
 
     Raises:
         ConfigError: if ``shape`` is not that of an image, or a side is below 8.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: PositiveInt = 32, max_width: PositiveInt = 256) -> None:
-        super().__init__(shape)
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: PositiveInt = 32,
+        max_width: PositiveInt = 256,
+        classes: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(shape, classes)
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise ConfigError(
                 "CFG-VALUE", f"critic.shape: {list(shape)}; wants [C, H, W] with sides >= 8, or critic=mlp"
             )
-        channels, *sides = shape
+        channels, *sides = self.shape
         layers: list[nn.Module] = []
         while min(sides) > 4:
             layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]

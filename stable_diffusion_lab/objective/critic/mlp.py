@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.layer.mlp import mlp
 from stable_diffusion_lab.objective.critic.base import Critic
 
@@ -17,11 +17,18 @@ class MLP(Critic):
         shape: shape of one sample.
         hidden_dim: width of the hidden layers.
         depth: number of hidden layers.
+        classes: see ``Critic``.
     """
 
-    def __init__(self, shape: tuple[int, ...], hidden_dim: PositiveInt = 384, depth: PositiveInt = 3) -> None:
-        super().__init__(shape)
-        self.net = mlp(math.prod(shape), hidden_dim, 1, depth, partial(nn.LeakyReLU, 0.2))
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        hidden_dim: PositiveInt = 384,
+        depth: PositiveInt = 3,
+        classes: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(shape, classes)
+        self.net = mlp(math.prod(self.shape), hidden_dim, 1, depth, partial(nn.LeakyReLU, 0.2))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.flatten(1)).squeeze(1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.label import with_channels
 from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.running import RunningMean
 
@@ -22,11 +23,16 @@ class Denoiser(nn.Module, ABC):
 
     Args:
         shape: shape of one point, e.g. ``(24,)`` or ``(1, 28, 28)``.
+        classes: channels that points have beyond that (see ``feature.by_class``).
+
+    Attributes:
+        shape: with all channels.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: int = 0) -> None:
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape = with_channels(shape, classes)
+        self.classes = classes
         self.centre = RunningMean(self.shape)
         self.variance = RunningMean()
 
@@ -83,7 +89,8 @@ class Denoiser(nn.Module, ABC):
         found = list(points.shape[1:])
         if found != list(self.shape):
             said = f"denoiser.shape: {list(self.shape)}, but points are {found}"
-            remedy = f"say denoiser.shape={str(found).replace(' ', '')}, and compare one shape only"
+            bare = list(with_channels(found, -self.classes))
+            remedy = f"say denoiser.shape={str(bare).replace(' ', '')}, and compare one shape only"
             raise ConfigError("CFG-VALUE", f"{said}; {remedy}")
 
     @torch.no_grad()

@@ -33,21 +33,28 @@ class Convolutional(Denoiser):
         shape: ``(channels, height, width)``, any size.
         width: channels of every hidden map.
         halvings: how often the resolution is halved.
+        classes: see ``Denoiser``.
 
     Raises:
         ConfigError: if ``shape`` is not that of an image.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: PositiveInt = 32, halvings: NonNegativeInt = 2) -> None:
-        super().__init__(shape)
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: PositiveInt = 32,
+        halvings: NonNegativeInt = 2,
+        classes: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(shape, classes)
         if len(shape) != 3:
             raise ConfigError("CFG-VALUE", f"denoiser.shape: {list(shape)}; wants [C, H, W], or denoiser=mlp")
         self.level = LevelEmbedding(width)
-        self.enter = nn.Conv2d(shape[0], width, 3, padding=1)
+        self.enter = nn.Conv2d(self.shape[0], width, 3, padding=1)
         self.down = nn.ModuleList(Block(width) for _ in range(halvings))
         self.middle = Block(width)
         self.up = nn.ModuleList(Block(width) for _ in range(halvings))
-        last = nn.Conv2d(width, shape[0], 3, padding=1)
+        last = nn.Conv2d(width, self.shape[0], 3, padding=1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.leave = nn.Sequential(nn.GroupNorm(math.gcd(8, width), width), nn.SiLU(), last)

@@ -29,17 +29,22 @@ class MLP(Denoiser):
         shape: shape of one point.
         hidden_dim: width of the residual stream.
         blocks: number of residual blocks.
+        classes: see ``Denoiser``.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], hidden_dim: PositiveInt = 256, blocks: NonNegativeInt = 2
+        self,
+        shape: tuple[int, ...],
+        hidden_dim: PositiveInt = 256,
+        blocks: NonNegativeInt = 2,
+        classes: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(shape)
+        super().__init__(shape, classes)
         self.level = LevelEmbedding(hidden_dim)
-        self.enter = nn.Linear(math.prod(shape), hidden_dim)
+        self.enter = nn.Linear(math.prod(self.shape), hidden_dim)
         self.blocks = nn.ModuleList(Block(hidden_dim) for _ in range(blocks))
         self.shift = nn.Linear(hidden_dim, hidden_dim)
-        self.leave = nn.Linear(hidden_dim, math.prod(shape))
+        self.leave = nn.Linear(hidden_dim, math.prod(self.shape))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 

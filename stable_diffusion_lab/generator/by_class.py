@@ -1,0 +1,41 @@
+"""Any generator, told which class to draw."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
+from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.generator.conditional import Conditional
+from stable_diffusion_lab.layer.label import one_hot
+
+
+class ByClass(Conditional):
+    """The class beside the noise of another generator (Mirza & Osindero 2014), as long as the noise is.
+
+    Args:
+        inner: builds that generator, from its ``noise_dim`` and ``shape``.
+        noise_dim: width of the noise; the inner generator gets ``classes`` entries more.
+        shape: shape of one output.
+        classes: number of classes.
+
+    Raises:
+        ConfigError: if there are no classes, or as the inner generator does.
+    """
+
+    def __init__(
+        self,
+        inner: Callable[..., Generator],
+        noise_dim: PositiveInt,
+        shape: tuple[int, ...],
+        classes: NonNegativeInt,
+    ) -> None:
+        super().__init__(noise_dim, shape, classes)
+        self.inner = inner(noise_dim=noise_dim + classes, shape=shape)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        label, within = self.split(noise)
+        # One entry among many would hardly be heard: the label gets the length that noise has on average.
+        told = one_hot(label, self.classes).to(within) * self.noise_dim**0.5
+        return self.inner(torch.cat([within, told], dim=1))
