@@ -22,8 +22,11 @@ IMAGE = (1, 8, 8)
 LATENT_DIM = 6
 
 
+CLASSES = 2
+
+
 class LinearGenerator(Generator):
-    """x = A z."""
+    """x = A z, of two classes by the sign of its first entry."""
 
     def __init__(self, noise_dim: int, shape: tuple[int, ...]) -> None:
         super().__init__(noise_dim, shape)
@@ -31,6 +34,9 @@ class LinearGenerator(Generator):
 
     def forward(self, noise: Tensor) -> Tensor:
         return self.net(noise).view(len(noise), *self.shape)
+
+    def label(self, noise: Tensor) -> Tensor:
+        return (noise[:, 0] > 0).long()
 
 
 class LinearRefiner(Refiner):
@@ -62,7 +68,7 @@ def situation(pair: Pair, real: int = 9, generated: int = 7, dtype: torch.dtype 
     pair.to(dtype)
     clean = torch.rand(real, *pair.refiner.shape, dtype=dtype) * 2 - 1
     noise = torch.randn(generated, pair.generator.noise_dim, dtype=dtype)
-    return Batch(clean, None), Draft(noise, pair.generator(noise))
+    return Batch(clean, torch.arange(real) % CLASSES), Draft(noise, pair.generator(noise))
 
 
 def members(group: str) -> list[str]:
@@ -77,6 +83,7 @@ def build(group: str, name: str, pair: Pair, *overrides: str) -> Any:
         f"++data.shape={list(pair.refiner.shape)}",
         f"++generator.shape={list(pair.generator.shape)}",
         f"++generator.noise_dim={pair.generator.noise_dim}",
+        f"++generator.classes={CLASSES}",
         f"++refiner.decoder_scale={pair.refiner.decoder_scale}",
     ]
     chosen = [f"{group}={name}"] if group == "critic" else [f"critic={critic}", f"{group}={name}"]

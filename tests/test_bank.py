@@ -20,10 +20,16 @@ from stable_diffusion_lab.objective.feature.identity import Identity
 WORLD = 2
 OBJECTIVES = ["energy", "sinkhorn", "relativistic"]
 CRITIC = ("critic=mlp", f"critic.shape=[{parts.LATENT_DIM}]")  # of one layer of what an encoder sees
+BY_CLASS = ("feature.bank=12", "feature=by_class")
 CASES = [
     (name, *words)
     for name in OBJECTIVES
-    for words in (["feature.bank=12"], ["feature.bank=6"], ["feature.bank=12", "feature=encoder", *CRITIC])
+    for words in (
+        ["feature.bank=12"],
+        ["feature.bank=6"],
+        ["feature.bank=12", "feature=encoder", *CRITIC],
+        BY_CLASS,
+    )
 ]
 
 
@@ -111,7 +117,8 @@ def slope(case: tuple[str, ...], rows: slice) -> Tensor:
     for _ in range(3):
         noise = torch.randn(8, parts.LATENT_DIM, dtype=torch.float64)[rows]
         clean = (torch.rand(8, *parts.IMAGE, dtype=torch.float64) * 2 - 1)[rows]
-        term = objective(pair, Batch(clean, None), Draft(noise, pair.generator(noise)))["generator"]
+        batch = Batch(clean, torch.randint(parts.CLASSES, (8,))[rows])
+        term = objective(pair, batch, Draft(noise, pair.generator(noise)))["generator"]
     slopes = torch.autograd.grad(term, list(pair.generator.parameters()))
     return torch.cat([s.flatten() for s in slopes])
 

@@ -33,7 +33,7 @@ from stable_diffusion_lab.refiner import convolutional, mlp
 from stable_diffusion_lab.refiner.base import Refiner
 
 NAMES = parts.members("feature")
-NETWORKS = [name for name in NAMES if name != "identity"]
+NETWORKS = [name for name in NAMES if name not in ("identity", "by_class")]
 SPACES = {"latents": parts.pair_in_latents, "pixels": parts.pair_in_pixels}
 REFINERS = {
     "mlp": lambda: mlp.MLP(parts.IMAGE, parts.LATENT_DIM, 12, 0.2),
@@ -128,7 +128,9 @@ def test_no_feature_waits_for_the_device(name: str) -> None:
     compare.to("meta")
     noise = draft.noise.to("meta")
     for _ in range(2):
-        pairs = compare(model, Batch(batch.clean.to("meta"), None), Draft(noise, model.generator(noise)))
+        pairs = compare(
+            model, Batch(batch.clean.to("meta"), batch.label.to("meta")), Draft(noise, model.generator(noise))
+        )
     assert all(pair.generated.is_meta and pair.real.is_meta for pair in pairs)
 
 
@@ -410,6 +412,7 @@ def test_a_feature_is_chosen_on_the_command_line(
     words = [f"feature={name}", "logger=none", "extractor=random_convolution", f"runs={tmp_path}/runs"]
     words += ["feature.bank=64", "trainer.max_steps=20", "metric=[frechet]"]
     words += ["feature.steps=20"] if name == "classifier" else []
+    words += ["generator=latent_by_class"] if name == "by_class" else []
     if name == "backbone":
         torch.save(convolutional_body((1, 8, 8), 32, 128).state_dict(), tmp_path / "weights.pt")
         words += [f"feature.path={tmp_path}/weights.pt"]

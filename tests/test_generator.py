@@ -21,7 +21,7 @@ NAMES = sorted(path.stem for path in (CONF / "generator").glob("*.yaml"))
 def test_contract(name: str) -> None:
     generator = build(compose("train", [f"generator={name}"]).generator)
     assert isinstance(generator, Generator)
-    generator.initialise([torch.randn(200, *generator.shape)])
+    generator.initialise([torch.randn(200, *generator.shape)], torch.arange(200) % 10)
     noise = torch.randn(6, generator.noise_dim)
     drafts = generator(noise)
     assert drafts.shape == (6, *generator.shape)

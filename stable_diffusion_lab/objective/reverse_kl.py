@@ -27,6 +27,8 @@ class ReverseKL(Objective):
     nothing: a good inverse tells drafts apart however small a volume they fill, E log|det dG/dz| goes
     unmeasured, and the drafts contract to the most probable samples.
 
+    Neither half asks of which class a draft is: for a generator that draws classes this is p(x) alone.
+
     Args:
         inference: q(z | x).
         noise_scale: noise on the drafts, in units of the range [-1, 1].
