@@ -192,7 +192,7 @@ def test_exchanged_classes_are_seen_and_mended_only_where_like_is_compared_with_
     batch = Batch(data.train.samples, data.train.labels)
     distances = [Energy(f)(pair, batch, Draft(noise, pair.generator(noise))) for f in (Identity(), joint)]
     apart, by_classes = (found["generator"].item() for found in distances)
-    assert abs(apart) < 0.003 and by_classes > 0.1
+    assert abs(apart) < 0.003 and by_classes > 0.05
     descend(pair, Identity(), data, 300)
     away = (pair.generator.places - means).norm(dim=1)
     assert away.min() > 0.3, "in law nothing is wrong"
@@ -227,11 +227,12 @@ def test_real_points_pull_drafts_of_their_own_class() -> None:
     pair = Pair(Places(means), parts.LinearRefiner((2,), 2), Pixels(["draft"]))
     noise = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
     batch = Batch(means[[1, 0]].clone(), torch.tensor([0, 1]))
-    for feature, pull in ((Identity(), 0.1), (by_class.ByClass(Identity(), 2, weight=3.0), 1.0)):
+    # d/dx of the mean over both points and all D coordinates of (x - y)^2, where |x - y| = 2.
+    for feature, pull in ((Identity(), 0), (by_class.ByClass(Identity(), 2, weight=3.0), 2 * 2 / (2 * 4))):
         objective = IMLE(feature, pool=1, tolerance=0.0)
         draft = Draft(noise, pair.generator(noise))
         (slope,) = torch.autograd.grad(objective(pair, batch, draft)["generator"], pair.generator.places)
-        assert (slope.norm(dim=1).max() < pull) == isinstance(feature, Identity)
+        torch.testing.assert_close(slope.norm(dim=1), torch.full((2,), float(pull)), atol=0.1, rtol=0)
 
 
 def test_classes_that_are_not_known_are_one_line() -> None:
