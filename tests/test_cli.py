@@ -197,8 +197,8 @@ def test_hydra_shows_the_configuration() -> None:
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        ("sdlab train generator=la", "generator=latent"),
-        ("sdlab train seed=3 generator=la", "generator=latent"),
+        ("sdlab train generator=mi", "generator=mixture"),
+        ("sdlab train seed=3 generator=mi", "generator=mixture"),
         ("sdlab evaluate spl", "split="),
     ],
 )
