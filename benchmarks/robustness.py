@@ -21,7 +21,7 @@ from matplotlib import pyplot
 
 SEEDS = (0, 1, 2)
 BATCH, RATE = 256, 3e-4
-SPACE = ("experiment=mnist", "generator.components=1")
+SPACE = ("experiment=mnist", "generator.components=1", "metric=[frechet]")
 
 # The main knob of each objective that has one number for it: its keys, and its default.
 KNOBS: dict[str, tuple[tuple[str, ...], float]] = {
