@@ -63,8 +63,8 @@ def main(runs: list[Path]) -> None:
     """Print the table."""
     gathered: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        for row, scores in rows(run).items():
-            for metric, value in scores.items():
+        for row, values in rows(run).items():
+            for metric, value in values.items():
                 gathered[row][metric].append(value)
     seconds = gathered.pop("training")["seconds"]
     metrics = list(gathered["draft"])

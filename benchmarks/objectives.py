@@ -13,7 +13,7 @@ the experiment's width. Writes ``results.jsonl``, ``table.md`` and ``fidelity_di
 import argparse
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ import common
 from cell import Cell, run_all, train_refiner
 from matplotlib import pyplot
 
+START = "(start)"
 RATES = (1 / 3, 1.0, 3.0)
 SEEDS = (0, 1, 2)
 TUNING_SEED = 100
@@ -52,12 +53,19 @@ def cell(objective: str, space: str, rate: float, seed: int, split: str, options
     """One run."""
     seconds = options.seconds * SPACES[space].share * (0.5 if split == "validation" else 1)
     learning = SPACES[space].rate * rate
-    words = (f"objective={objective}", f"optimizer.generator={learning}", f"optimizer.adversary={learning}")
+    rates = (f"optimizer.generator={learning}", f"optimizer.adversary={learning}")
     labels = {"objective": objective, "space": space, "rate": rate, "split": split}
     name = f"{objective} {space} {rate:.2f} {split}"
     refiner = str(options.out / "refiner.pt")
-    words = (*SPACES[space].words, METRICS[split], *words)
+    words = (*SPACES[space].words, METRICS[split], f"objective={objective}", *rates)
     return Cell(name, words, seconds, seed, refiner, split, labels)
+
+
+def start(seed: int, options: argparse.Namespace) -> Cell:
+    """Nobody learns: the one Gaussian that drafts in latents begin as."""
+    words = (*SPACES["latents"].words, METRICS["test"], "generator=mixture", "objective=none")
+    labels = {"objective": START, "space": "latents", "rate": 0, "split": "test"}
+    return Cell(f"{START} latents test", words, 0, seed, str(options.out / "refiner.pt"), "test", labels)
 
 
 def best_rates(results: Iterable[Result]) -> dict[tuple[str, str], float]:
@@ -98,19 +106,22 @@ def table(results: list[Result]) -> str:
 
 def picture(results: list[Result], path: Path) -> None:
     """Fidelity against diversity: precision and recall of each run, draft to refined."""
-    figure, panels = pyplot.subplots(1, 2, figsize=(13, 6), sharex=True, sharey=True)
-    names = common.objectives()
-    for panel, space in zip(panels, SPACES, strict=True):
+    spaces = [space for space in SPACES if any(r["space"] == space for r in results)]
+    size = (6.5 * len(spaces), 6)
+    figure, panels = pyplot.subplots(1, len(spaces), figsize=size, sharex=True, sharey=True, squeeze=False)
+    names = [START, *common.objectives()]
+    for panel, space in zip(panels[0], spaces, strict=True):
         for index, name in enumerate(names):
             runs = [r for r in results if (r["split"], r["space"], r["objective"]) == ("test", space, name)]
-            point: Callable[[str], list[float]] = lambda key, runs=runs: [  # noqa: E731
-                r["scores"][key] for r in runs if "scores" in r
-            ]
-            style = {"color": pyplot.cm.tab20(index % 20), "marker": "osD^v"[index // 4 % 5]}
-            panel.scatter(point("refined/recall"), point("refined/precision"), label=name, **style)
-            panel.scatter(point("draft/recall"), point("draft/precision"), alpha=0.3, **style)
+            scores = [r["scores"] for r in runs if "scores" in r]
+            style = {"color": pyplot.get_cmap("tab20")(index % 20), "marker": "osD^v"[index // 4 % 5]}
+            for stage, look in (("refined", {"label": name}), ("draft", {"alpha": 0.3})):
+                recall, precision = (
+                    [of[f"{stage}/{key}"] for of in scores] for key in ("recall", "precision")
+                )
+                panel.scatter(recall, precision, **look, **style)
         panel.set(title=f"drafts in {space}", xlabel="recall (diversity)", ylabel="precision (fidelity)")
-    panels[1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    panels[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.suptitle("MNIST, refined solid and draft pale; equal time, three seeds")
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
@@ -129,6 +140,8 @@ def main() -> None:
     final = [
         cell(*pair, rates[pair], seed, "test", options) for pair in pairs for seed in SEEDS if pair in rates
     ]
+    if "latents" in options.spaces:
+        final += [start(seed, options) for seed in SEEDS]
     results = run_all(final, path, options.jobs)
     (options.out / "table.md").write_text(table(results))
     picture(results, options.out / "fidelity_diversity.png")
