@@ -1,0 +1,67 @@
+"""Whether following the comparison helps: every way of adapting on the same sum of two objectives.
+
+    python benchmarks/adaptation.py [--seeds 3] [--jobs 2] [--out results/adaptation] [words of sdlab train]
+
+Digits, whole runs: the refiner learns first, then the generator from ``objective=[sinkhorn,reverse_kl]``,
+whose terms differ in size. Nothing is chosen here, so the test split is scored. Runs that are there already
+are read and not repeated. Prints a Markdown table: mean and standard deviation over the seeds.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from common import spread
+
+from stable_diffusion_lab.command.config_path import CONF
+
+WORDS = ("objective=[sinkhorn,reverse_kl]", "logger=none", "data=digits")
+SHOWN = ("fd", "precision", "recall", "density", "coverage")
+
+Scores = dict[str, dict[str, float]]
+
+
+def run(adapt: str, seed: int, options: argparse.Namespace) -> Scores:
+    """Scores on the test split of a run, which is trained if it is not there."""
+    runs = options.out / f"{adapt}-{seed}"
+    if not list(runs.glob("*/*/test.json")):
+        words = [*WORDS, f"adapt={adapt}", f"seed={seed}", f"runs={runs}", *options.words]
+        command = [sys.executable, "-m", "stable_diffusion_lab", "train", *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        print(f"{adapt} seed {seed}", file=sys.stderr, flush=True)
+    (path,) = runs.glob("*/*/test.json")
+    scores: Scores = json.loads(path.read_text())["scores"]
+    return scores
+
+
+def row(adapt: str, stage: str, found: list[Scores]) -> str:
+    """A line of the table."""
+    return (
+        f"| {adapt} | {stage} |" + "|".join(spread([f[stage][name] for f in found]) for name in SHOWN) + "|"
+    )
+
+
+def main() -> None:
+    """Train what is missing, and print the table."""
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--out", type=Path, default=Path("results/adaptation"))
+    parser.add_argument("words", nargs="*", help="further words of sdlab train")
+    options = parser.parse_args()
+    adapts = sorted(path.stem for path in (CONF / "adapt").glob("*.yaml"))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        cells = {(a, s): pool.submit(run, a, s, options) for s in range(options.seeds) for a in adapts}
+        found = {key: future.result() for key, future in cells.items()}
+    print("| adapt | stage |" + "|".join(SHOWN) + "|\n" + "|---" * (2 + len(SHOWN)) + "|")
+    for stage in ("draft", "refined"):
+        for adapt in adapts:
+            print(row(adapt, stage, [found[adapt, seed] for seed in range(options.seeds)]))
+
+
+if __name__ == "__main__":
+    main()
