@@ -108,9 +108,14 @@ def run(cell: Cell) -> dict[str, Any]:
     return {**result, "steps": steps, "seconds": seconds, "peak_mib": memory, "scores": scores}
 
 
+def read(path: Path) -> list[dict[str, Any]]:
+    """Results that are there."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def run_all(cells: Sequence[Cell], path: Path, jobs: int) -> list[dict[str, Any]]:
-    """Run the cells that ``path`` has no line for yet; all results."""
-    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Run the cells that ``path`` has no line for yet; the results of all these cells."""
+    done = read(path) if path.exists() else []
     known = {(result["name"], result["seed"]) for result in done}
     missing = [cell for cell in cells if (cell.name, cell.seed) not in known]
     context = multiprocessing.get_context("forkserver")
@@ -122,4 +127,5 @@ def run_all(cells: Sequence[Cell], path: Path, jobs: int) -> list[dict[str, Any]
             file.write(json.dumps(done[-1]) + "\n")
             file.flush()
             print(f"{count}/{len(missing)} {done[-1]['name']} seed {done[-1]['seed']}", flush=True)
-    return done
+    asked = {(cell.name, cell.seed) for cell in cells}
+    return [result for result in done if (result["name"], result["seed"]) in asked]
