@@ -148,7 +148,9 @@ WANTS = {
         4096, [f"objective.max_sliced_wasserstein.{word}" for word in ("directions=8", "steps=2")]
     ),  # the direction of most noise
     "relativistic": Wants(words=["regularizer.r1.gamma=1", "regularizer.r2.gamma=1"]),
-    # A critic for points, or denoisers, that keep up with the drafts.
+    # Critics and denoisers have to keep up with the drafts.
+    "density_ratio": Wants(512, others=3e-3),
+    "non_saturating": Wants(512, others=3e-3),
     "hinge": Wants(words=["regularizer.r1.gamma=5"], others=3e-3),
     "score_difference": Wants(512, ["objective.score_difference.highest=0.5"], 4e-4, 4e-3),
 }

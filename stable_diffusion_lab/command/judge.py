@@ -64,15 +64,17 @@ def publish(evaluator: Evaluator, found: dict[str, Any], path: Path) -> None:
 
 
 def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:
-    """A row for each of draft, refined, reconstruction (real images, refined) and floor (training images).
+    """A column for each of draft, refined, reconstruction (real images, refined) and floor (training images).
 
-    The arrow of a metric shows which way is better.
+    The arrow of a metric shows which way is better. Metrics are rows, so that any number of them fits.
     """
     ways = {k: up for metric in evaluator.metrics.values() for k, up in metric.higher_is_better.items()}
+    columns: dict[str, dict[str, float]] = found["scores"]
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("", no_wrap=True)
-    for name in found["scores"]["draft"]:
-        shown.add_column(f"{name}{'↑' if ways[name] else '↓'}", justify="right", no_wrap=True)
-    for row, values in found["scores"].items():
-        shown.add_row(row, *(f"{value:.3g}" for value in values.values()))
+    for name in columns:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for metric, up in ways.items():
+        values = (f"{column[metric]:.3g}" for column in columns.values())
+        shown.add_row(f"{metric}{'↑' if up else '↓'}", *values)
     return shown
