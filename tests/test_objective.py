@@ -143,6 +143,7 @@ class Wants(NamedTuple):
 
 
 WANTS = {
+    "imle": Wants(128),  # the more real points ask for a draft at once, the wider the modes
     "mmd_linear": Wants(2048),  # a noisy estimate
     "max_sliced_wasserstein": Wants(
         4096, [f"objective.max_sliced_wasserstein.{word}" for word in ("directions=8", "steps=2")]
