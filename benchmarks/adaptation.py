@@ -3,8 +3,9 @@
     python benchmarks/adaptation.py [--seeds 3] [--jobs 2] [--out results/adaptation] [words of sdlab train]
 
 Digits, whole runs: the refiner learns first, then the generator from ``objective=[sinkhorn,reverse_kl]``,
-whose terms differ in size. Nothing is chosen here, so the test split is scored. Runs that are there already
-are read and not repeated. Prints a Markdown table: mean and standard deviation over the seeds.
+whose terms differ in size. Prints a Markdown table of the test split: mean and standard deviation over the
+seeds. Whoever chooses a default by it has chosen on the test split. Runs that are there already are read and
+not repeated.
 """
 
 import argparse
