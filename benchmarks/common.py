@@ -11,6 +11,9 @@ from lightning import Callback, Trainer
 
 from stable_diffusion_lab.command.config_path import CONF
 
+# Objectives that teach no generator, or only to restore.
+OTHERS = ("none", "evidence", "correction", "reconstruction")
+
 
 class Clock(Callback):
     """Seconds per step, without the first few, in which the generator is put onto the data.
@@ -48,9 +51,9 @@ def silent_trainer(steps: int, callbacks: Sequence[Callback]) -> Trainer:
 
 
 def objectives() -> list[str]:
-    """Every objective that teaches a generator."""
+    """Every objective that teaches a generator to draw."""
     names = (path.stem for path in (CONF / "objective").glob("*.yaml"))
-    return sorted(name for name in names if name not in ("none", "evidence"))
+    return sorted(name for name in names if name not in OTHERS)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -2,7 +2,30 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+
+class Observation(NamedTuple):
+    """What is known of samples that are damaged.
+
+    Attributes:
+        sample: what was observed, ``[B, ...]`` like the clean samples; 0 where nothing was.
+        seen: 1 where anything was observed, 0 where not; float, ``[B, 1, ...]``.
+        exact: 1 where the observation is the clean sample itself, 0 elsewhere; float, ``[B, 1, ...]``.
+    """
+
+    sample: Tensor
+    seen: Tensor
+    exact: Tensor
+
+    def rows(self, index: Tensor | slice) -> "Observation":
+        """Some of the observations."""
+        return Observation(*(part[index] for part in self))
+
+    def to(self, device: torch.device) -> "Observation":
+        """The same on another device."""
+        return Observation(*(part.to(device, non_blocking=True) for part in self))
 
 
 class Batch(NamedTuple):
@@ -24,10 +47,12 @@ class Draft(NamedTuple):
         noise: ``[B, noise_dim]`` standard normal.
         code: the generator's output, ``[B, *generator.shape]``: pixels or latents of the refiner,
             as the model's draft space says.
+        observed: what the generator was told, a row for each draft; ``None`` where nothing is observed.
     """
 
     noise: Tensor
     code: Tensor
+    observed: Observation | None = None
 
 
 class Sample(NamedTuple):

@@ -3,35 +3,60 @@
 import torch
 from torch import Tensor, nn
 
-from stable_diffusion_lab.batch import Sample
+from stable_diffusion_lab.batch import Draft, Observation, Sample
 from stable_diffusion_lab.draft.base import Comparison, DraftSpace
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.inversion import search
 from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.task.base import Task
+from stable_diffusion_lab.task.generation import Generation
 
 
 class Pair(nn.Module):
     """Refiner after generator. Knows nothing of losses, training or configs.
 
+    Wherever something is ``observed``, drafts and refinements agree with what of it is known exactly.
+
     Args:
-        generator: noise to draft, in the space that ``space`` names.
+        generator: noise, and what was observed, to draft, in the space that ``space`` names.
         refiner: draft to better draft; also the inference network.
         space: where drafts live (``Pixels`` or ``Latents``).
+        task: what is observed; nothing by default.
+
+    Raises:
+        ConfigError: if the task observes what the generator does not look at.
     """
 
-    def __init__(self, generator: Generator, refiner: Refiner, space: DraftSpace) -> None:
+    def __init__(
+        self, generator: Generator, refiner: Refiner, space: DraftSpace, task: Task | None = None
+    ) -> None:
         super().__init__()
         self.generator = generator
         self.refiner = refiner
         self.space = space
+        self.task = task or Generation()
+        if self.task.observes and not generator.observes:
+            message = "it does not look at damaged samples; say generator=unet, or task=generation"
+            raise ConfigError("CFG-FIT", f"generator: {message}")
 
-    def draft(self, noise: Tensor) -> Tensor:
+    def code(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
+        """What the generator draws, ``[B, *generator.shape]``, from noise ``[B, generator.noise_dim]``."""
+        return self.generator(noise) if observed is None else self.generator(noise, observed)
+
+    def draft(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """Draft samples ``[B, *refiner.shape]`` from noise ``[B, generator.noise_dim]``."""
-        return self.space.render(self.generator(noise), self.refiner)
+        return self.complete(self.space.render(self.code(noise, observed), self.refiner), observed)
 
-    def refine(self, draft: Tensor) -> Tensor:
+    def refine(self, draft: Tensor, observed: Observation | None = None) -> Tensor:
         """Correct drafts, ``[B, *refiner.shape]`` to the same."""
-        return self.refiner(draft)
+        return self.complete(self.refiner(draft), observed)
+
+    def complete(self, sample: Tensor, observed: Observation | None) -> Tensor:
+        """Samples ``[B, *refiner.shape]`` with what is known exactly put into them."""
+        return self.task.complete(sample, observed)
 
     def infer(self, x: Tensor) -> Posterior:
         """q(h | x) of samples ``[B, *refiner.shape]``."""
@@ -41,9 +66,13 @@ class Pair(nn.Module):
         """Put samples ``[B, *refiner.shape]`` where the generator draws, ``[B, *generator.shape]``."""
         return self.space.embed(clean, self.refiner)
 
-    def compare(self, code: Tensor, clean: Tensor) -> list[Comparison]:
+    def compare(self, draft: Draft, clean: Tensor) -> list[Comparison]:
         """What an objective may hold against the data (see ``DraftSpace.compare``)."""
-        return self.space.compare(code, clean, self.refiner)
+        return self.space.compare(draft.code, clean, self.refiner, lambda x: self.complete(x, draft.observed))
+
+    def samples(self, draft: Draft) -> list[Tensor]:
+        """The same as samples ``[B, *refiner.shape]`` (see ``DraftSpace.samples``)."""
+        return self.space.samples(draft.code, self.refiner, lambda x: self.complete(x, draft.observed))
 
     def noise(self, n: int, seed: int, label: int | None = None) -> Tensor:
         """What ``generate`` draws from, ``[n, generator.noise_dim]`` on the CPU."""
@@ -51,13 +80,16 @@ class Pair(nn.Module):
         return noise if label is None else self.generator.aim(noise, torch.full((n,), label))
 
     @torch.no_grad()
-    def generate(self, n: int, seed: int = 0, label: int | None = None) -> Sample:
+    def generate(
+        self, n: int, seed: int = 0, label: int | None = None, observed: Observation | None = None
+    ) -> Sample:
         """Draw ``n`` samples; the same seed gives the same samples on every device.
 
         Args:
             n: number of samples.
             seed: keys the noise.
             label: the class that all are to be of; ``None`` for as many of each as the data has.
+            observed: ``n`` observations for the samples to agree with.
 
         Returns:
             Drafts and their refinements, each ``[n, *refiner.shape]`` in [-1, 1].
@@ -65,5 +97,39 @@ class Pair(nn.Module):
         Raises:
             ConfigError: if there is no such class, or the generator knows none.
         """
-        draft = self.draft(self.noise(n, seed, label).to(next(self.parameters()).device))
-        return Sample(draft, self.refine(draft))
+        draft = self.draft(self.noise(n, seed, label).to(self.device), observed)
+        return Sample(draft, self.refine(draft, observed))
+
+    def restore(self, x: Tensor, mask: Tensor, n: int = 4, seed: int = 0) -> Sample:
+        """Several ways in which damaged samples may have been whole.
+
+        A generator that looks at what was observed is asked for ``n`` drafts. Any other is searched for the
+        noise whose drafts agree with it (see ``inversion.search``).
+
+        Args:
+            x: damaged samples, ``[B, *refiner.shape]`` in [-1, 1].
+            mask: 1 where ``x`` is to be trusted, 0 where it is lost; broadcast to ``[B, 1, ...]``.
+            n: number of completions of each.
+            seed: keys the noise.
+
+        Returns:
+            Drafts and refinements, each ``[B, n, *refiner.shape]``. What is known exactly is in all of them,
+            bit for bit.
+        """
+        seen = mask.to(x).expand(len(x), 1, *x.shape[2:])
+        observed = Observation(*(part.repeat_interleave(n, 0) for part in self.task.describe(x, seen)))
+        observed = observed.to(self.device)
+        noise = self.noise(len(x) * n, seed).to(self.device)
+        if not self.generator.observes:
+            rng = torch.Generator().manual_seed(fold(seed))
+            noise = search(self.draft, noise, observed, rng)
+        with torch.no_grad():
+            given = observed if self.generator.observes else None
+            draft = self.complete(self.draft(noise, given), observed)
+            refined = self.refine(draft, observed)
+        return Sample(draft.unflatten(0, (len(x), n)), refined.unflatten(0, (len(x), n)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device

@@ -76,6 +76,15 @@ def members(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+# Objectives that hold a draft against the very sample that it was made for: only where something is observed.
+PAIRED = {"correction", "reconstruction"}
+
+
+def objectives() -> list[str]:
+    """Names of the objectives that need nothing to be observed."""
+    return [name for name in members("objective") if name not in PAIRED]
+
+
 def build(group: str, name: str, pair: Pair, *overrides: str) -> Any:
     """What the YAML ``group/name`` describes, with the interpolations that ``pair`` answers."""
     critic = "convolutional" if len(pair.generator.shape) == 3 else "mlp"

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.error import NonFiniteError
-from stable_diffusion_lab.modality import image as modality
 from stable_diffusion_lab.modality.image import grid
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
 from stable_diffusion_lab.training.finite import Finite
@@ -37,7 +37,8 @@ def test_grid_enlarges_small_images_by_whole_factors() -> None:
 
 
 def test_gallery_shows_drafts_beside_refinements_and_keeps_the_noise(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path, every=4, seed=0, modality=modality.Image())
+    split = Split(torch.arange(32, dtype=torch.uint8).view(8, 1, 2, 2), None)
+    gallery = Gallery(tmp_path, every=4, seed=0, data=Data("tiny", (1, 2, 2), split, split, split))
     tiny.trainer(tmp_path, [gallery], steps=10).fit(tiny.System(), tiny.Batches(10))
     pictures = sorted((tmp_path / "samples").iterdir())
     assert [path.name for path in pictures] == [f"step-{t:08d}.png" for t in (4, 8, 10)]

@@ -18,6 +18,7 @@ from stable_diffusion_lab.error import DataError, NonFiniteError
 from stable_diffusion_lab.extractor.random_convolution import RandomConvolution
 from stable_diffusion_lab.generator import mlp as generator_mlp
 from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.layer import ranks
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.metric.density_coverage import DensityCoverage
 from stable_diffusion_lab.metric.frechet import Frechet
@@ -27,7 +28,6 @@ from stable_diffusion_lab.modality.image import Image
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner import mlp as refiner_mlp
 from stable_diffusion_lab.refiner.base import Refiner
-from stable_diffusion_lab.training import evaluator as evaluator_module
 from stable_diffusion_lab.training.evaluator import Evaluator
 from stable_diffusion_lab.training.monitor import Monitor
 
@@ -186,9 +186,9 @@ def test_rows_of_three_processes_return_to_their_order(monkeypatch: pytest.Monke
         for rank, part in enumerate(parts):
             part[: len(rows[rank::3])] = rows[rank::3]
 
-    monkeypatch.setattr(evaluator_module.distributed, "all_gather", fill)
+    monkeypatch.setattr(ranks.dist, "all_gather", fill)
     for rank in range(3):
-        assert torch.equal(evaluator_module._gather(rows[rank::3], 10, 3), rows)
+        assert torch.equal(ranks.collect(rows[rank::3], 10, 3), rows)
 
 
 class Constant:

@@ -13,8 +13,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = [
     {"bounds", "error"},
     {"batch", "layer"},
-    {"generator", "refiner", "objective.critic", "modality"},
-    {"draft"},
+    {"generator", "refiner", "objective.critic", "modality", "task", "fidelity"},
+    {"draft", "inversion"},
     {"model"},
     {"article", "metric", "extractor"},
     {"objective", "adapt", "data"},

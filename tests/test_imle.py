@@ -150,7 +150,7 @@ def test_halves_of_a_batch_average_to_the_whole_if_the_pool_is_the_same(
     draft = drawn(pair, 6)
     pool = drawn(pair, 30, seed=4)
     monkeypatch.setattr(IMLE, "candidates", lambda *_: Draft(pool.noise, pool.code.detach()))
-    monkeypatch.setattr(IMLE, "again", lambda self, model, draft, noise, i: Draft(noise[i], pool.code[i]))
+    monkeypatch.setattr(IMLE, "again", lambda self, model, draft, pool, i: Draft(pool.noise[i], pool.code[i]))
     whole, *halves = (
         IMLE(**PLAIN)(pair, Batch(part, None), draft)["generator"] for part in (y, y[::2], y[1::2])
     )

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.modality import image, vector
 from stable_diffusion_lab.modality.base import Modality
@@ -37,7 +36,7 @@ def test_what_is_stored_survives_the_way_to_a_sample_and_back(modality: Modality
 @EACH
 def test_a_picture_has_both_stages_side_by_side(modality: Modality, stored: Tensor) -> None:
     other = stored.flip(0)[:4]
-    picture, left = modality.picture(Sample(stored, stored)), modality.panel(stored)
+    picture, left = modality.picture(stored, stored), modality.panel(stored)
     assert picture.size == (2 * left.width + 8, left.height)
     assert picture.crop((left.width + 8, 0, *picture.size)).tobytes() == left.tobytes()
     assert modality.panel(other).tobytes() != left.tobytes()

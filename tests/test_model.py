@@ -3,6 +3,7 @@
 import torch
 
 from stable_diffusion_lab import StableDiffusion
+from stable_diffusion_lab.batch import Draft
 from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.generator.mlp import MLP as Generator
@@ -57,8 +58,9 @@ def test_refined_is_the_refinement_of_the_draft() -> None:
 
 def test_comparison_in_latents_is_with_what_the_refiner_infers() -> None:
     model, clean = in_latents(), torch.rand(3, *SHAPE)
-    code = model.generator(torch.randn(5, 5))
-    comparison, refined = model.compare(code, clean)
+    noise = torch.randn(5, 5)
+    code = model.generator(noise)
+    comparison, refined = model.compare(Draft(noise, code), clean)
     assert comparison.generated is code
     torch.testing.assert_close(comparison.real, model.infer(clean).mean)
     assert not comparison.real.requires_grad
@@ -68,7 +70,8 @@ def test_comparison_in_latents_is_with_what_the_refiner_infers() -> None:
 
 def test_comparison_in_pixels_reaches_the_generator_through_both_stages() -> None:
     model, clean = in_pixels(), torch.rand(3, *SHAPE)
-    for stage in model.compare(model.generator(torch.randn(5, 5)), clean):
+    noise = torch.randn(5, 5)
+    for stage in model.compare(Draft(noise, model.generator(noise)), clean):
         model.zero_grad()
         stage.generated.sum().backward(retain_graph=True)
         assert all(p.grad is not None for p in model.generator.parameters())

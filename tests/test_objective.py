@@ -26,7 +26,7 @@ from stable_diffusion_lab.refiner.mlp import MLP
 SPACES = {"latents": parts.pair_in_latents, "pixels": parts.pair_in_pixels}
 DTYPES = [torch.float32, torch.float64]
 ENCODER = "inference@objective.reverse_kl.inference=encoder"
-CASES = [(name,) for name in parts.members("objective")] + [("reverse_kl", ENCODER)]
+CASES = [(name,) for name in parts.objectives()] + [("reverse_kl", ENCODER)]
 
 
 def objectives(case: tuple[str, ...], pair: Pair, dtype: torch.dtype = torch.float32) -> list[Objective]:
@@ -189,7 +189,7 @@ def test_the_divergence_from_the_ring_is_that_of_gaussians() -> None:
 
 # reverse_kl is missing: it can only come as close as the refiner's own density, which a decoder from one
 # Gaussian does not split into eight. ``test_variational`` holds it to densities that a refiner has.
-LEARNERS = [name for name in parts.members("objective") if name not in ("none", "evidence", "reverse_kl")]
+LEARNERS = [name for name in parts.objectives() if name not in ("none", "evidence", "reverse_kl")]
 
 
 @pytest.mark.parametrize("name", LEARNERS)

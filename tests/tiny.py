@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from stable_diffusion_lab.adapt.fixed import Fixed
 from stable_diffusion_lab.batch import Batch, Sample
+from stable_diffusion_lab.task.generation import Generation
 from stable_diffusion_lab.training.checkpoint_file import AtomicCheckpointIO
 from stable_diffusion_lab.training.schedule import Schedule
 
 
 class Pair(nn.Linear):
     """Drafts are what the layer says, refinements the opposite."""
+
+    task = Generation()
 
     def generate(self, n: int, seed: int = 0) -> Sample:
         noise = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))

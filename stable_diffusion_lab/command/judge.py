@@ -28,7 +28,10 @@ def judge(config: DictConfig, data: Data, n: int | None, seed: int) -> Evaluator
     """
     extractor = build(config.extractor)
     extractor.prepare(data, cache())
-    return Evaluator(data, extractor, {name: build(node) for name, node in config.metric.items()}, n, seed)
+    metrics, fidelities = (
+        {name: build(node) for name, node in group.items()} for group in (config.metric, config.fidelity)
+    )
+    return Evaluator(data, extractor, metrics, n, seed, fidelities)
 
 
 def cache() -> Path:
@@ -39,10 +42,10 @@ def cache() -> Path:
 def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str, Any]:
     """Everything about a pair that is worth a table: values by row and metric, and the counts behind them."""
     flat = evaluator.score(model, split)
-    rows: dict[str, dict[str, float]] = {"draft": {}, "refined": {}}
+    rows: dict[str, dict[str, float]] = {}
     for name, value in flat.items():
         stage, metric = name.split("/")
-        rows[stage][metric] = value
+        rows.setdefault(stage, {})[metric] = value
     rows["reconstruction"] = evaluator.reconstruction(model, split)
     rows["floor"] = evaluator.floor(split)
     return {
@@ -66,15 +69,16 @@ def publish(evaluator: Evaluator, found: dict[str, Any], path: Path) -> None:
 def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:
     """A column for each of draft, refined, reconstruction (real images, refined) and floor (training images).
 
-    The arrow of a metric shows which way is better. Metrics are rows, so that any number of them fits.
+    Where the pair restores, one for damaged samples stands before them. The arrow of a metric shows which way
+    is better. Metrics are rows, so that any number of them fits.
     """
-    ways = {k: up for metric in evaluator.metrics.values() for k, up in metric.higher_is_better.items()}
     columns: dict[str, dict[str, float]] = found["scores"]
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("", no_wrap=True)
     for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
-    for metric, up in ways.items():
-        values = (f"{column[metric]:.3g}" for column in columns.values())
+    known = set().union(*columns.values())
+    for metric, up in ((metric, up) for metric, up in evaluator.ways().items() if metric in known):
+        values = (f"{column[metric]:.3g}" if metric in column else "" for column in columns.values())
         shown.add_row(f"{metric}{'↑' if up else '↓'}", *values)
     return shown

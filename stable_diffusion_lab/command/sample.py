@@ -62,7 +62,7 @@ def write_npz(out: Path, drawn: Sample, modality: Modality) -> None:
 
 def write_picture(out: Path, drawn: Sample, modality: Modality) -> None:
     """One picture: drafts on the left, their refinements on the right."""
-    write_atomically(out, png(modality.picture(drawn)))
+    write_atomically(out, png(modality.picture(*drawn)))
 
 
 def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:

@@ -23,6 +23,8 @@ class TrainConfig:
     density: Node
     refiner: Node
     draft: Node
+    damage: Nodes
+    task: Node
     critic: Node
     denoiser: Node
     feature: Node
@@ -36,6 +38,7 @@ class TrainConfig:
     adapt: Node
     extractor: Node
     metric: Nodes
+    fidelity: Nodes
     health: Node
     logger: OptionalNode
     trainer: Node

@@ -193,7 +193,7 @@ def callbacks(config: DictConfig, run: Path, evaluator: Evaluator) -> list[Callb
         Finite(every),
         Terms(every),
         monitor,
-        Gallery(run, config.sample_every, config.seed, evaluator.data.modality),
+        Gallery(run, config.sample_every, config.seed, evaluator.data),
         Bar(every, lambda: monitor.latest),
         build(config.health)(monitor=monitor, checkpoint=checkpoint),
         Signals(checkpoint),

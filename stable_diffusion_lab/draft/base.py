@@ -1,7 +1,7 @@
 """Where drafts live: the one place that knows whether a generator's output is an image."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.frozen import frozen
 from stable_diffusion_lab.refiner.base import Refiner
+
+# Puts what is known into samples ``[B, *refiner.shape]``.
+Completion = Callable[[Tensor], Tensor]
 
 
 class Comparison(NamedTuple):
@@ -45,10 +48,16 @@ class DraftSpace(ABC):
         """Put samples where the generator draws, ``[B, *refiner.shape]`` to ``[B, *generator.shape]``."""
 
     @abstractmethod
-    def refine(self, code: Tensor, refiner: Refiner) -> Tensor:
+    def complete(self, code: Tensor, complete: Completion) -> Tensor:
+        """A draft with what is known put into it, as far as that can be done in this space."""
+
+    @abstractmethod
+    def refine(self, code: Tensor, refiner: Refiner, complete: Completion) -> Tensor:
         """What refinement does to a draft, seen in this space: ``[B, *generator.shape]`` to the same."""
 
-    def compare(self, code: Tensor, clean: Tensor, refiner: Refiner) -> list[Comparison]:
+    def compare(
+        self, code: Tensor, clean: Tensor, refiner: Refiner, complete: Completion
+    ) -> list[Comparison]:
         """What an objective holds against the data: the draft, its refinement, or both.
 
         The gradient reaches ``code`` only: the refiner is a constant, and real points carry no graph.
@@ -56,12 +65,15 @@ class DraftSpace(ABC):
         with torch.no_grad():
             real = self.embed(clean, refiner)
         with frozen(refiner):
-            ways = {"draft": lambda: code, "refined": lambda: self.refine(code, refiner)}
+            ways = {
+                "draft": lambda: self.complete(code, complete),
+                "refined": lambda: self.refine(code, refiner, complete),
+            }
             return [Comparison(ways[stage](), real) for stage in self.stages]
 
-    def samples(self, code: Tensor, refiner: Refiner) -> list[Tensor]:
+    def samples(self, code: Tensor, refiner: Refiner, complete: Completion) -> list[Tensor]:
         """The same stages as samples ``[B, *refiner.shape]``; the gradient reaches ``code`` only."""
         with frozen(refiner):
-            draft = self.render(code, refiner)
-            ways = {"draft": lambda: draft, "refined": lambda: refiner(draft)}
+            draft = complete(self.render(code, refiner))
+            ways = {"draft": lambda: draft, "refined": lambda: complete(refiner(draft))}
             return [ways[stage]() for stage in self.stages]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from stable_diffusion_lab.draft.base import DraftSpace
+from stable_diffusion_lab.draft.base import Completion, DraftSpace
 from stable_diffusion_lab.refiner.base import Refiner
 
 
@@ -25,5 +25,8 @@ class Latents(DraftSpace):
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
         return refiner.encode(clean).mean
 
-    def refine(self, code: Tensor, refiner: Refiner) -> Tensor:
-        return self.embed(self.render(code, refiner), refiner)
+    def complete(self, code: Tensor, complete: Completion) -> Tensor:
+        return code  # what is known of a sample is not known of its latents
+
+    def refine(self, code: Tensor, refiner: Refiner, complete: Completion) -> Tensor:
+        return self.embed(complete(self.render(code, refiner)), refiner)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from stable_diffusion_lab.draft.base import DraftSpace
+from stable_diffusion_lab.draft.base import Completion, DraftSpace
 from stable_diffusion_lab.refiner.base import Refiner
 
 
@@ -20,5 +20,8 @@ class Pixels(DraftSpace):
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
         return clean
 
-    def refine(self, code: Tensor, refiner: Refiner) -> Tensor:
-        return refiner(code)
+    def complete(self, code: Tensor, complete: Completion) -> Tensor:
+        return complete(code)
+
+    def refine(self, code: Tensor, refiner: Refiner, complete: Completion) -> Tensor:
+        return complete(refiner(complete(code)))

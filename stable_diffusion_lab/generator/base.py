@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -12,9 +13,12 @@ class Generator(nn.Module, ABC):
     """Maps noise to a draft in one evaluation.
 
     Attributes:
+        observes: whether ``forward`` takes what was observed of a damaged sample beside the noise.
         noise_dim: width of the noise vector.
         shape: shape of one output, e.g. ``(1, 28, 28)`` for pixels or ``(24,)`` for latents.
     """
+
+    observes: ClassVar[bool] = False
 
     def __init__(self, noise_dim: int, shape: tuple[int, ...]) -> None:
         super().__init__()

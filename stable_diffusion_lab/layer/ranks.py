@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.nn import functional
 
 
 def gather(x: Tensor) -> Tensor:
@@ -60,3 +61,14 @@ def same_on_all_ranks(x: Tensor) -> Tensor:
     if dist.is_initialized():
         dist.broadcast(x, src=0)
     return x
+
+
+def collect(features: Tensor, n: int, world: int) -> Tensor:
+    """Put rows ``rank, rank + world, ...`` of all processes back in order, ``[n, D]`` in each process."""
+    if world == 1:
+        return features
+    rows = -(-n // world)
+    padded = functional.pad(features, (0, 0, 0, rows - len(features)))
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(parts, padded)
+    return torch.stack(parts, dim=1).flatten(0, 1)[:n]

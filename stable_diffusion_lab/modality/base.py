@@ -7,8 +7,6 @@ import numpy
 from PIL import Image
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Sample
-
 
 class Modality(ABC):
     """Between samples as networks see them and samples as they are kept. Has no state.
@@ -47,10 +45,11 @@ class Modality(ABC):
             ConfigError: if one sample by itself is no picture.
         """
 
-    def picture(self, stored: Sample) -> Image.Image:
-        """Drafts on the left, their refinements on the right, a white line between them."""
-        left, right = self.panel(stored.draft), self.panel(stored.refined)
-        both = Image.new(left.mode, (left.width + right.width + 8, left.height), "white")
-        both.paste(left, (0, 0))
-        both.paste(right, (left.width + 8, 0))
-        return both
+    def picture(self, *stored: Tensor) -> Image.Image:
+        """Panels of equally many stored samples ``[N, ...]`` from left to right, white lines between them."""
+        panels = [self.panel(samples) for samples in stored]
+        step = panels[0].width + 8
+        together = Image.new(panels[0].mode, (step * len(panels) - 8, panels[0].height), "white")
+        for index, panel in enumerate(panels):
+            together.paste(panel, (step * index, 0))
+        return together

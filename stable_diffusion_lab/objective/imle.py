@@ -50,7 +50,7 @@ class IMLE(Objective):
         with torch.no_grad():
             pool = self.candidates(model, draft)
             chosen = nearest(self.points(model, batch, pool))
-        served = self.points(model, batch, self.again(model, draft, pool.noise, chosen))
+        served = self.points(model, batch, self.again(model, draft, pool, chosen))
         apart = torch.stack([(x - y).square().mean(dim=1) for x, y in served]).mean(dim=0)
         return {"generator": (self.unserved(apart.detach().sqrt()) * apart).mean()}
 
@@ -58,24 +58,26 @@ class IMLE(Objective):
         """This step's ``[N]`` drafts, then the fresh ones."""
         fresh = torch.randn(self.pool, *draft.noise.shape[1:]).to(draft.noise)
         noise = torch.cat([draft.noise, fresh])
-        return Draft(noise, torch.cat([draft.code, model.generator(fresh)]))
+        observed = draft.observed and draft.observed.rows(torch.arange(len(noise)) % len(draft.noise))
+        told = observed and observed.rows(slice(len(draft.noise), None))
+        return Draft(noise, torch.cat([draft.code, model.code(fresh, told)]), observed)
 
     def points(self, model: Pair, batch: Batch, draft: Draft) -> list[Comparison]:
         """Flat points ``[N, D]`` of drafts and ``[M, D]`` of this batch, at least float32."""
         pairs = self.feature.scale(self.feature.compare(model, batch, draft))
         return [Comparison(widen(x.flatten(1)), widen(y.flatten(1))) for x, y in pairs]
 
-    def again(self, model: Pair, draft: Draft, noise: Tensor, chosen: Tensor) -> Draft:
-        """The chosen ``[M]`` of the candidates, with their graph.
+    def again(self, model: Pair, draft: Draft, pool: Draft, chosen: Tensor) -> Draft:
+        """The chosen ``[M]`` of the pool, with their graph.
 
         What is among the step's own drafts keeps its graph: whoever weighs terms by their pull on the
         draft finds one there.
         """
-        noise = noise[chosen]
+        noise, observed = pool.noise[chosen], pool.observed and pool.observed.rows(chosen)
         own = chosen < len(draft.code)
         there = draft.code[chosen.clamp_max(len(draft.code) - 1)]
         own = own.view(-1, *[1] * (there.dim() - 1))
-        return Draft(noise, torch.where(own, there, model.generator(noise)))
+        return Draft(noise, torch.where(own, there, model.code(noise, observed)), observed)
 
     def unserved(self, distance: Tensor) -> Tensor:
         """w ``[M]`` for distances ``[M]``, which the threshold follows."""

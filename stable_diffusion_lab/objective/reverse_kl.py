@@ -41,7 +41,7 @@ class ReverseKL(Objective):
 
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
         with frozen(model.refiner, self.inference):
-            x = model.space.render(draft.code, model.refiner)
+            x = model.complete(model.space.render(draft.code, model.refiner), draft.observed)
             x = x + self.noise_scale * torch.randn_like(x)
             evidence = model.refiner.elbo(x, x).mean() / x[0].numel()
             cycle = self.cycle(model, x, draft.noise)

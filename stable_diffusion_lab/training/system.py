@@ -77,7 +77,8 @@ class System(LightningModule):
     def draw(self, batch: Batch) -> Draft:
         """The generator's draft for this step; an empty one while the generator does not learn yet.
 
-        Noise is drawn for the batch of all ranks, and each takes its rows: ranks change nothing.
+        Noise is drawn for the batch of all ranks, and each takes its rows: ranks change nothing. How samples
+        are damaged is drawn by each rank for itself.
         """
         generator = self.model.generator
         if not self.schedule.learns("generator", self.batches_seen):
@@ -87,7 +88,9 @@ class System(LightningModule):
         rng = torch.Generator().manual_seed(fold(self.seed, self.batches_seen))
         noise = torch.randn(count, generator.noise_dim, generator=rng)
         noise = noise[self.global_rank :: self.trainer.world_size].to(self.device)
-        return Draft(noise, generator(noise))
+        damage = torch.Generator().manual_seed(fold(self.seed, self.batches_seen, self.global_rank, 1))
+        observed = self.model.task.observe(batch.clean, damage)
+        return Draft(noise, self.model.code(noise, observed), observed)
 
     def active(self) -> dict[str, Objective]:
         """Objectives of the players that learn now."""

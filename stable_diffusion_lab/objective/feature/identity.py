@@ -10,4 +10,4 @@ class Identity(Feature):
     """Compares latents with latents or samples with samples, whichever the generator draws."""
 
     def compare(self, model: Pair, batch: Batch, draft: Draft) -> list[Comparison]:
-        return model.compare(draft.code, batch.clean)
+        return model.compare(draft, batch.clean)

@@ -46,7 +46,7 @@ class Network(Feature):
         with torch.no_grad():
             real = self.points(batch.clean, model)
         with frozen(model.refiner):
-            stages = [self.points(x, model) for x in model.space.samples(draft.code, model.refiner)]
+            stages = [self.points(x, model) for x in model.samples(draft)]
         return [Comparison(*pair) for points in stages for pair in zip(points, real, strict=True)]
 
     def points(self, x: Tensor, model: Pair) -> list[Tensor]:

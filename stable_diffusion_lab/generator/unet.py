@@ -1,0 +1,59 @@
+"""A generator that looks at a damaged sample."""
+
+import torch
+from torch import Tensor, nn
+
+from stable_diffusion_lab.batch import Observation
+from stable_diffusion_lab.bounds import PositiveInt
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.layer import unet
+
+
+class UNet(Generator):
+    """A U-Net over the damaged sample, what was seen of it, and what is exact (see ``layer.unet``).
+
+    Each of its maps is scaled and shifted by what two hidden layers make of the noise. Where nothing at all
+    is observed it is an ordinary generator. The last layer is linear, so that what needs no repair can pass.
+
+    Args:
+        noise_dim: width of the noise vector.
+        shape: ``(C, H, W)`` or ``(C, T)`` of one sample.
+        channels: at full size; each level has twice as many.
+        levels: how often the sides are halved.
+        hidden_dim: width of the layers that the noise passes.
+
+    Raises:
+        ConfigError: if ``shape`` is that of a vector.
+    """
+
+    observes = True
+
+    def __init__(
+        self,
+        noise_dim: PositiveInt,
+        shape: tuple[int, ...],
+        channels: PositiveInt = 16,
+        levels: PositiveInt = 2,
+        hidden_dim: PositiveInt = 64,
+    ) -> None:
+        super().__init__(noise_dim, shape)
+        if len(shape) not in (2, 3):
+            raise ConfigError("CFG-VALUE", f"generator.shape: {list(shape)}; wants [C, H, W] or [C, T]")
+        colours, *size = self.shape
+        self.hear = nn.Sequential(
+            nn.Linear(noise_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim), nn.SiLU()
+        )
+        self.network = unet.UNet(colours + 2, colours, channels, levels, len(size), hidden_dim)
+
+    def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
+        """Draft ``[B, *shape]`` from noise ``[B, noise_dim]`` for ``B`` observations."""
+        told = observed or self.nothing(noise)
+        seen = torch.cat([told.sample, told.seen, told.exact], dim=1).to(noise)
+        return self.network(seen, self.hear(noise))
+
+    def nothing(self, noise: Tensor) -> Observation:
+        """An observation of nothing for each row of noise."""
+        _, *size = self.shape
+        blank = noise.new_zeros(len(noise), 1, *size)
+        return Observation(noise.new_zeros(len(noise), *self.shape), blank, blank)

@@ -1,0 +1,21 @@
+"""The refiner learns from the generator's own mistakes."""
+
+from torch import Tensor
+
+from stable_diffusion_lab.batch import Batch, Draft
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.objective.base import Objective
+from stable_diffusion_lab.objective.observed import observed
+
+
+class Correction(Objective):
+    """mean (r(x) - y)^2 of refined drafts r(x) and the clean samples y that were damaged.
+
+    Only the refiner learns; drafts are constants. What is known exactly counts for nothing: it is put in
+    afterwards.
+    """
+
+    def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
+        told = observed(draft, "correction")
+        x = model.complete(model.space.render(draft.code, model.refiner), told).detach()
+        return {"refiner": (model.refine(x, told) - batch.clean).square().mean()}
