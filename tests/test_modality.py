@@ -1,8 +1,11 @@
 """What samples are: there and back without loss, and pictures that show what is there."""
 
+import io
+
 import numpy
 import pytest
 import torch
+from PIL import Image as Picture
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Sample
@@ -53,7 +56,7 @@ def test_arrays_are_what_others_expect() -> None:
 
 def test_every_image_is_a_file_of_its_own_and_a_vector_is_none() -> None:
     pairs = zip(image.Image().files(IMAGES), image.Image().array(IMAGES), strict=True)
-    assert all((numpy.asarray(file) == array).all() for file, array in pairs)
+    assert all((numpy.asarray(Picture.open(io.BytesIO(file))) == array).all() for file, array in pairs)
     with pytest.raises(ConfigError, match=r"say samples\.npz or grid\.png"):
         vector.Vector().files(POINTS)
 

@@ -1,16 +1,14 @@
 """Pictures of what the pair makes, while it learns."""
 
-import io
 import warnings
 from pathlib import Path
 
 from lightning import Trainer
-from PIL import Image
 
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.error import DiskError
-from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.base import Modality, png
 from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.boundary import BetweenBatches, due
 from stable_diffusion_lab.training.system import System
@@ -18,6 +16,8 @@ from stable_diffusion_lab.training.system import System
 
 class Gallery(BetweenBatches):
     """Writes ``<run>/samples/step-00000500.png``: drafts on the left, their refinements on the right.
+
+    Of what cannot be seen there are files beside it, ``step-00000500-draft-0.wav`` and so on.
 
     The noise is the same in every picture, so that pictures of a run can be compared place by place.
 
@@ -36,17 +36,18 @@ class Gallery(BetweenBatches):
 
     def between(self, trainer: Trainer, system: System, last: bool) -> None:
         if trainer.is_global_zero and due(system.batches_seen, self.every, last):
-            path = self.run / "samples" / f"step-{system.batches_seen:08d}.png"
+            stem = self.run / "samples" / f"step-{system.batches_seen:08d}"
             drawn = system.average.generate(self.modality.crowd, self.seed)
             stored = Sample(*(self.modality.to_stored(samples.cpu()) for samples in drawn))
             try:
-                write_atomically(path, png(self.modality.picture(stored)))
+                write_atomically(stem.with_suffix(".png"), png(self.modality.picture(stored)))
+                self.write_apart(stem, stored)
             except DiskError as error:
                 warnings.warn(f"{error}; training goes on without it", stacklevel=2)
 
-
-def png(picture: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+    def write_apart(self, stem: Path, stored: Sample) -> None:
+        """The first few samples of each stage as files of their own, if the modality wants any."""
+        few = self.modality.apart
+        for stage, samples in stored._asdict().items() if few else ():
+            for index, data in enumerate(self.modality.files(samples[:few])):
+                write_atomically(stem.with_name(f"{stem.name}-{stage}-{index}{self.modality.suffix}"), data)
