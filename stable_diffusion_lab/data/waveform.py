@@ -68,7 +68,7 @@ def _read(library: Any, path: Path, rate: int, channels: int) -> np.ndarray:
 
 
 def _promised(file: Any) -> int:
-    """How many frames the header says there are. Of a WAV file that is cut off, only the reader's log tells."""
+    """How many frames the header says there are. Of a WAV file only the reader's log tells that it is cut."""
     lie = re.search(r"^data\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.M)
     return int(file.frames) if lie is None else int(file.frames) * int(lie[1]) // max(1, int(lie[2]))
 
