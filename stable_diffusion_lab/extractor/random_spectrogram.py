@@ -11,7 +11,9 @@ from stable_diffusion_lab.modality.audio import Audio
 
 
 class RandomSpectrogram(Extractor):
-    """A convolutional network with random weights that looks at log-mel spectrograms (see ``RandomConvolution``).
+    """A convolutional network with random weights that looks at log-mel spectrograms.
+
+    See ``RandomConvolution``.
 
     Args:
         shape: ``(C, T)`` of a sample.

@@ -32,7 +32,7 @@ class SpectrogramClassifier(Supervised):
         rate: PositiveInt,
         feature_dim: PositiveInt = 64,
         channels: PositiveInt = 16,
-        steps: PositiveInt = 1200,
+        steps: PositiveInt = 600,
         seed: Seed = 0,
     ) -> None:
         build = partial(listening_body, convolutional_body, shape, rate, channels, feature_dim)

@@ -10,8 +10,8 @@ class MDCT(nn.Module):
     """Orthonormal lapped transform of 50 % overlap with a sine window (Princen et al. 1987), on a circle.
 
     The end of a signal overlaps with its beginning, so ``[T]`` becomes T / bins frames of as many values as
-    there are in them: a rotation. Squared distances, and a Gaussian likelihood with them, are the same on both
-    sides.
+    there are in them: a rotation. Squared distances, and with them a Gaussian likelihood, are the same on
+    both sides.
 
     Args:
         bins: frequencies, equally wide, and samples from one frame to the next; even.
