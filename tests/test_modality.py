@@ -10,12 +10,14 @@ from torch import Tensor
 
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.modality import image, vector
+from stable_diffusion_lab.modality import audio, image, vector
 from stable_diffusion_lab.modality.base import Modality
 
 IMAGES = torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8)
 POINTS = torch.randn(500, 3)
-EACH = pytest.mark.parametrize(("modality", "stored"), [(image.Image(), IMAGES), (vector.Vector(), POINTS)])
+WAVES = torch.randint(-(2**15), 2**15, (9, 2, 700), dtype=torch.int16)
+KINDS = [(image.Image(), IMAGES), (vector.Vector(), POINTS), (audio.Audio(8000), WAVES)]
+EACH = pytest.mark.parametrize(("modality", "stored"), KINDS)
 
 
 def brightness(panel: object) -> Tensor:

@@ -17,16 +17,18 @@ class InstantaneousFrequency(nn.Module):
 
     Args:
         bins: frequencies; a window has twice as many samples, a Hann window four times as many as a hop.
+        iterations: see ``inverse``.
         floor: magnitude below which the scale is no longer logarithmic.
     """
 
     window: Tensor
     advance: Tensor
 
-    def __init__(self, bins: int, floor: float = 1e-4) -> None:
+    def __init__(self, bins: int, iterations: int = 0, floor: float = 1e-4) -> None:
         super().__init__()
         self.bins = bins
         self.hop = bins // 2
+        self.iterations = iterations
         self.floor = floor
         window = torch.hann_window(2 * bins)
         self.register_buffer("window", window, persistent=False)
@@ -36,10 +38,7 @@ class InstantaneousFrequency(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Signals ``[B, C, T]``, T a multiple of the hop, to ``[B, 2 C, bins, T / hop]``."""
-        margin = self.bins - self.hop // 2
-        padded = nn.functional.pad(x.flatten(0, 1), (margin, margin))
-        frames = padded.unfold(1, 2 * self.bins, self.hop) * self.window
-        spectrum = torch.fft.rfft(frames)[..., :-1].mT / self.height
+        spectrum = self._analyse(x.flatten(0, 1))
         level = 2 * (spectrum.abs() / self.floor).log1p() / self.range - 1
         phase = spectrum.angle()
         change = phase.diff(dim=2, prepend=torch.zeros_like(phase[..., :1])) - self.advance
@@ -47,17 +46,29 @@ class InstantaneousFrequency(nn.Module):
         return torch.stack([level, turn], dim=1).unflatten(0, x.shape[:2]).flatten(1, 2)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Signals ``[B, C, T]`` of ``[B, 2 C, bins, T / hop]``; of those no signal has, the nearest's.
+        """Signals ``[B, C, T]`` of ``[B, 2 C, bins, T / hop]``.
 
-        Nearest in squared error of the spectra (Griffin & Lim 1984, eq. 6).
+        Of spectra that no signal has, the nearest's in squared error (Griffin & Lim 1984, eq. 6). Then phases
+        give way to magnitudes, by as many of their iterations, which leave the spectra of a signal alone.
         """
         level, turn = y.unflatten(1, (-1, 2)).flatten(0, 1).unbind(1)
         magnitude = self.floor * torch.expm1((level + 1).clamp_min(0) / 2 * self.range)
         phase = (turn * math.pi + self.advance).cumsum(dim=2)
-        spectrum = torch.polar(magnitude * self.height, phase).mT
-        frames = torch.fft.irfft(nn.functional.pad(spectrum, (0, 1))) * self.window
-        total = self._add(frames) / self._add(self.window.square().expand(1, *frames.shape[1:]))
-        return total.view(len(y), -1, total.shape[-1])
+        signal = self._synthesise(torch.polar(magnitude, phase))
+        for _ in range(self.iterations):
+            signal = self._synthesise(torch.polar(magnitude, self._analyse(signal).angle()))
+        return signal.view(len(y), -1, signal.shape[-1])
+
+    def _analyse(self, x: Tensor) -> Tensor:
+        """Signals ``[N, T]`` to complex spectra ``[N, bins, T / hop]``."""
+        margin = self.bins - self.hop // 2
+        frames = nn.functional.pad(x, (margin, margin)).unfold(1, 2 * self.bins, self.hop)
+        return torch.fft.rfft(frames * self.window)[..., :-1].mT / self.height
+
+    def _synthesise(self, spectrum: Tensor) -> Tensor:
+        """The signals ``[N, T]`` whose spectra are nearest to ``[N, bins, T / hop]``."""
+        frames = torch.fft.irfft(nn.functional.pad(spectrum.mT * self.height, (0, 1))) * self.window
+        return self._add(frames) / self._add(self.window.square().expand(1, *frames.shape[1:]))
 
     def _add(self, frames: Tensor) -> Tensor:
         """Frames ``[N, frames, 2 bins]`` added up where they belong, ``[N, T]``."""
