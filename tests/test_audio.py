@@ -19,6 +19,8 @@ from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.data.spoken_digits import SpokenDigits
 from stable_diffusion_lab.data.waveform_folder import WaveformFolder
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.extractor.random_spectrogram import RandomSpectrogram
+from stable_diffusion_lab.extractor.spectrogram_classifier import SpectrogramClassifier
 from stable_diffusion_lab.generator.wavegan import WaveGAN
 from stable_diffusion_lab.layer.instantaneous_frequency import InstantaneousFrequency
 from stable_diffusion_lab.layer.mdct import MDCT
@@ -43,10 +45,10 @@ def write(path: Path, wave: numpy.ndarray, rate: int = RATE, subtype: str = "PCM
 
 
 def write_digits(root: Path, takes: int = 12) -> None:
-    """Digit d is a tone of 300 + 150 d Hz, of a length that changes with the take."""
+    """Digit d is a tone of 300 + 150 d Hz, of one of five lengths."""
     for digit in range(10):
         for take in range(takes):
-            wave = tone(300 + 150 * digit, 500 + 40 * take)
+            wave = tone(300 + 150 * digit, 500 + 40 * (take % 5))
             write(root / "recordings" / f"{digit}_someone_{take}.wav", wave)
 
 
@@ -445,6 +447,42 @@ def test_the_spectral_objective_teaches_the_refiner_to_sound_alike() -> None:
         learn.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
+
+
+# Judges.
+
+
+def test_judges_hear_digits_apart_and_leave_the_random_state_alone(tmp_path: Path) -> None:
+    write_digits(tmp_path / "fsdd", takes=30)
+    data = SpokenDigits(str(tmp_path / "fsdd"), (1, 2048), RATE, 2048)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    trained = SpectrogramClassifier((1, 2048), RATE, 16, 4, steps=40)
+    untrained = RandomSpectrogram((1, 2048), RATE, 16, 4)
+    for judge in (trained, untrained):
+        judge.prepare(data, tmp_path / "cache")
+        features = judge.extract(data.train.samples)
+        assert features.shape == (200, 16) and not features.requires_grad
+        assert features.var(dim=0).mean().item() == pytest.approx(1, abs=1e-4)
+        nearest = torch.cdist(judge.extract(data.test.samples), features).argmin(dim=1)
+        assert data.train.labels is not None
+        assert (data.train.labels[nearest] == data.test.labels).float().mean() > 0.9
+    assert torch.equal(torch.rand(3), expected)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    again = SpectrogramClassifier((1, 2048), RATE, 16, 4, steps=40)
+    again.prepare(data, tmp_path / "cache")
+    assert torch.equal(again.extract(data.test.samples), trained.extract(data.test.samples))
+
+
+def test_judges_of_recordings_say_what_they_want(tmp_path: Path) -> None:
+    for shape in [(5,), (1, 8, 8), (1, 1999)]:
+        for kind in (SpectrogramClassifier, RandomSpectrogram):
+            with pytest.raises(ConfigError, match=r"extractor\.shape: .* at extractor\.rate=8000"):
+                kind(shape, RATE)
+    write_folder(tmp_path)
+    with pytest.raises(DataError, match="extractor=random_spectrogram"):
+        SpectrogramClassifier((1, 2048), RATE).prepare(folder(tmp_path), tmp_path)
 
 
 # The whole way.
