@@ -43,8 +43,8 @@ class InstantaneousFrequency(Represented):
         decoder_scale: PositiveFloat,
         bins: PositiveInt = 128,
         patch: PositiveInt = 2,
-        phase_scale: PositiveFloat = 0.3,
-        iterations: NonNegativeInt = 8,
+        phase_scale: PositiveFloat = 0.1,
+        iterations: NonNegativeInt = 4,
     ) -> None:
         if len(shape) != 2 or bins % 2 or shape[1] % (bins // 2):
             wanted = f"[C, T] with T divisible by half of refiner.bins={bins}, which is even"
