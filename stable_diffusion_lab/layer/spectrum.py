@@ -12,19 +12,21 @@ class Magnitude(nn.Module):
     Args:
         size: samples in a window.
         hop: samples from one to the next; a quarter of a window unless it is given.
+        floor: least magnitude. The slope of a logarithm is bounded by its inverse.
     """
 
     window: Tensor
 
-    def __init__(self, size: int, hop: int | None = None) -> None:
+    def __init__(self, size: int, hop: int | None = None, floor: float = FLOOR) -> None:
         super().__init__()
         self.size = size
         self.hop = hop or max(1, size // 4)
+        self.floor = floor
         window = torch.hann_window(size, dtype=torch.float64)
         self.register_buffer("window", (2 * window / window.sum()).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[..., T]`` to ``[..., size / 2 + 1, T / hop + 1]``, at least ``FLOOR``."""
+        """``[..., T]`` to ``[..., size / 2 + 1, T / hop + 1]``, at least ``floor``."""
         spectrum = torch.stft(
             x.flatten(0, -2),
             self.size,
@@ -33,7 +35,9 @@ class Magnitude(nn.Module):
             pad_mode="constant",
             return_complex=True,
         )
-        power = torch.view_as_real(spectrum).square().sum(dim=-1) + FLOOR**2  # a root has no slope at zero
+        power = (
+            torch.view_as_real(spectrum).square().sum(dim=-1) + self.floor**2
+        )  # a root has no slope at zero
         return power.sqrt().unflatten(0, x.shape[:-1])
 
 

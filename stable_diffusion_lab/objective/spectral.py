@@ -22,11 +22,17 @@ class Spectral(Objective):
     Args:
         sizes: of the windows, in samples.
         weight: of the whole, beside other objectives of the refiner.
+        floor: magnitude, with a sinusoid of amplitude 1 at 1, below which everything is silence.
     """
 
-    def __init__(self, sizes: Sequence[PositiveInt] = (64, 256, 1024), weight: PositiveFloat = 1.0) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[PositiveInt] = (64, 256, 1024),
+        weight: PositiveFloat = 1.0,
+        floor: PositiveFloat = 1e-3,
+    ) -> None:
         super().__init__()
-        self.magnitudes = nn.ModuleList(Magnitude(size) for size in sizes)
+        self.magnitudes = nn.ModuleList(Magnitude(size, floor=floor) for size in sizes)
         self.weight = weight
 
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
