@@ -12,7 +12,7 @@ from stable_diffusion_lab.batch import Sample
 
 
 class Modality(ABC):
-    """Between samples as networks see them and samples as they are kept. Has no state.
+    """Between samples as networks see them and samples as they are kept. Holds no data.
 
     Attributes:
         noun: what several samples are called in a message.
