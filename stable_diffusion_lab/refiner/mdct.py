@@ -22,6 +22,8 @@ class MDCT(Represented):
         latent_dim: width of the latent vector.
         decoder_scale: standard deviation of the likelihood, in units of the range [-1, 1].
         bins: frequencies; even.
+        unit: largest coefficient that can be decoded. A sinusoid of amplitude 1 has (bins / 2)^0.5 at most,
+            speech a few hundredths, and networks learn little from inputs far below 1.
 
     Raises:
         ConfigError: if ``shape`` or ``bins`` is another, or as the inner refiner does.
@@ -34,6 +36,7 @@ class MDCT(Represented):
         latent_dim: PositiveInt,
         decoder_scale: PositiveFloat,
         bins: PositiveInt = 128,
+        unit: PositiveFloat = 2.0,
     ) -> None:
         if len(shape) != 2 or shape[1] % bins or bins % 2:
             wanted = f"[C, T] with T divisible by refiner.bins={bins}, which is even"
@@ -41,7 +44,7 @@ class MDCT(Represented):
         image = (shape[0], bins, shape[1] // bins)
         super().__init__(shape, inner(shape=image, latent_dim=latent_dim, decoder_scale=decoder_scale))
         self.transform = Transform(bins)
-        self.unit = (bins / 2) ** 0.5  # about the largest coefficient of a sinusoid of amplitude 1
+        self.unit = unit
 
     def represent(self, x: Tensor) -> Tensor:
         return self.transform(x) / self.unit
