@@ -14,7 +14,7 @@ from scipy.fft import dct
 from scipy.signal import ShortTimeFFT
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Batch, Draft, Sample
+from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.data.spoken_digits import SpokenDigits
 from stable_diffusion_lab.data.waveform_folder import WaveformFolder
@@ -103,7 +103,7 @@ def test_a_tone_is_a_bright_line_at_its_frequency_and_as_loud_as_it_is() -> None
 
 def test_drafts_and_refinements_stand_side_by_side() -> None:
     stored = torch.randint(-(2**15), 2**15, (5, 1, 1000), dtype=torch.int16)
-    picture = Audio(RATE).picture(Sample(stored, stored))
+    picture = Audio(RATE).picture(stored, stored)
     assert picture.size == (2 * (3 * (SIZE[0] + 2) + 2) + 8, 2 * (SIZE[1] + 2) + 2)
 
 
