@@ -14,7 +14,7 @@ from stable_diffusion_lab.task.damage.distortion import Distortion
 
 BLOCK = 8
 # Quantisation tables of ITU-T T.81, annex K.1 and K.2.
-_LUMINANCE = (
+LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
     (14, 13, 16, 24, 40, 57, 69, 56),
@@ -24,7 +24,7 @@ _LUMINANCE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-_CHROMINANCE = (
+CHROMINANCE = (
     (17, 18, 24, 47, 99, 99, 99, 99),
     (18, 21, 26, 66, 99, 99, 99, 99),
     (24, 26, 56, 99, 99, 99, 99, 99),
@@ -39,8 +39,8 @@ class JPEG(Distortion):
     """What is left of an image in a JPEG file: 8 x 8 cosine transforms, quantised (ITU-T T.81).
 
     Tables are the standard's, scaled by quality as libjpeg does. Colours are stored at half the resolution
-    (4:2:0), and repeated. Images become whole bytes before and after. Gradients pass through each rounding
-    as if it were not there.
+    (4:2:0), and interpolated. Images become whole bytes before and after. Gradients pass through each
+    rounding as if it were not there.
 
     Args:
         lowest: least quality, 1 to 100, drawn for each sample.
@@ -65,7 +65,7 @@ class JPEG(Distortion):
         quality = self.quality.whole(rng, n).to(sample.device, non_blocking=True)
         luminance, chrominance = (
             scaled(torch.tensor(table, device=sample.device), quality).to(sample.dtype)
-            for table in (_LUMINANCE, _CHROMINANCE)
+            for table in (LUMINANCE, CHROMINANCE)
         )
         bytes_ = rounded((sample.float() + 1) * 127.5).clamp(0, 255)
         if channels == 1:
@@ -74,7 +74,7 @@ class JPEG(Distortion):
             matrix = sample.new_tensor(_YCBCR, dtype=torch.float32)
             y, chroma = torch.einsum("ij,bjhw->bihw", matrix, extended(bytes_, 2 * BLOCK)).split([1, 2], 1)
             half = coded(rounded(F.avg_pool2d(chroma, 2)), chrominance)
-            whole = half.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            whole = F.interpolate(half, scale_factor=2, mode="bilinear")
             planes = torch.cat([coded(rounded(y) - 128, luminance) + 128, whole], dim=1)
             stored = torch.einsum("ij,bjhw->bihw", matrix.inverse(), planes)
         shown = rounded(stored[:, :, :height, :width]).clamp(0, 255)

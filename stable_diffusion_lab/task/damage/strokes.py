@@ -98,8 +98,9 @@ def covered(piece: Tensor, size: tuple[int, ...]) -> Tensor:
         bool ``[n, *size]``.
     """
     a, b, radius = piece.split([2, 2, 1], dim=1)
-    half = (b - a).norm(dim=1).clamp_min(1e-6) / 2  # a point has any direction
-    direction = (b - a) / (2 * half[:, None])
+    step = b - a + 1e-4  # which gives a point a direction
+    half = step.norm(dim=1) / 2
+    direction = step / (2 * half[:, None])
     middle = (a + b) / 2
     rows, columns = (torch.arange(side, device=piece.device) + 0.5 for side in size)
     y, x = rows - middle[:, :1], columns - middle[:, 1:]
