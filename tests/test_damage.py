@@ -371,8 +371,9 @@ def test_grey_jpeg_is_pillows(quality: int, size: tuple[int, int]) -> None:
     stored = photographs(3, 1, *size)
     found = (JPEG(quality, quality)(whole(stored / 127.5 - 1), rng()).sample + 1) * 127.5
     for one, ours in zip(stored, found.numpy(), strict=True):
-        # Its integer transforms round a coefficient otherwise here and there.
-        assert np.abs(ours - pillows(one, quality)).mean() < 0.3
+        difference = np.abs(ours - pillows(one, quality))
+        # Its integer transforms round a coefficient otherwise in a block here and there.
+        assert np.median(difference) < 0.01 and difference.mean() < 0.5
 
 
 @pytest.mark.parametrize("quality", [10, 50, 90])
