@@ -10,7 +10,8 @@ from scipy.signal import resample_poly
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
-from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.layer.extra import extra
 from stable_diffusion_lab.task.damage.between import Between
 from stable_diffusion_lab.task.damage.distortion import Distortion
 from stable_diffusion_lab.task.damage.loudness import disturbed
@@ -41,7 +42,7 @@ class RecordedNoise(Distortion):
         files = sorted(file for file in Path(path).expanduser().rglob("*") if file.suffix.lower() == ".wav")
         if not files:
             raise DataError("DATA-EMPTY", f"{path}: no WAV files; set damage.recorded_noise.path")
-        library = _soundfile()
+        library = extra("soundfile", "audio", "damage.recorded_noise")
         self.recordings = torch.from_numpy(np.concatenate([_read(library, file, rate) for file in files]))
 
     def distort(self, sample: Tensor, rng: torch.Generator) -> Tensor:
@@ -51,16 +52,6 @@ class RecordedNoise(Distortion):
         piece = self.recordings[(start + torch.arange(sample.shape[2])) % total]
         noise = piece[:, None].to(sample, non_blocking=True).expand_as(sample)
         return disturbed(sample, noise, ratio)
-
-
-def _soundfile() -> Any:
-    """Imported only where recordings are read."""
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:
-        message = 'damage.recorded_noise: soundfile is missing; pip install "stable-diffusion-lab[audio]"'
-        raise ConfigError("CFG-EXTRA", message) from error
-    return soundfile
 
 
 def _read(library: Any, file: Path, rate: int) -> np.ndarray:
