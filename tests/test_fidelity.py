@@ -2,6 +2,8 @@
 
 import math
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import parts
@@ -13,7 +15,8 @@ from torch import Tensor
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
-from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.error import CheckpointError, ConfigError
+from stable_diffusion_lab.fidelity import lpips
 from stable_diffusion_lab.fidelity.base import Fidelity
 from stable_diffusion_lab.fidelity.log_spectral_distance import LogSpectralDistance
 from stable_diffusion_lab.fidelity.pesq import PESQ
@@ -23,7 +26,7 @@ from stable_diffusion_lab.fidelity.stoi import STOI
 RATE = 8000
 FIDELITIES = [name for name in parts.members("fidelity") if name != "none"]
 NOT_FOR = {
-    "ssim": ["waveforms"],
+    **{name: ["waveforms"] for name in ("ssim", "lpips")},
     **{name: ["images"] for name in ("si_sdr", "log_spectral_distance", "stoi", "pesq")},
 }
 NEEDS = {"stoi": "pystoi", "pesq": "pesq"}
@@ -46,17 +49,36 @@ def speech(n: int, channels: int = 1, seconds: float = 1.0) -> Tensor:
     return torch.from_numpy(0.1 * voiced * syllables).float()
 
 
-def made(name: str) -> Fidelity:
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the form of torchvision's, with weights as at the start of a training."""
+    torch.manual_seed(0)
+    weights = {f"features.{name}": weight for name, weight in lpips.alexnet().state_dict().items()}
+    path = tmp_path_factory.mktemp("weights") / "alexnet.pt"
+    torch.save({**weights, "classifier.1.weight": torch.zeros(3)}, path)
+    return path
+
+
+@pytest.fixture
+def made(alexnet: Path) -> Callable[[str], Fidelity]:
+    """Fidelities by the names of their YAML files."""
+    return lambda name: make(name, alexnet)
+
+
+def make(name: str, alexnet: Path) -> Fidelity:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name], reason="needs an extra: audio, pesq")
-    (node,) = compose("train", ["data=mnist", "+data.rate=8000", f"fidelity=[{name}]"]).fidelity.values()
+    overrides = ["data=mnist", "+data.rate=8000", f"fidelity=[{name}]"]
+    if "path: ???" in (parts.CONF / "fidelity" / f"{name}.yaml").read_text():
+        overrides.append(f"fidelity.{name}.path={alexnet}")
+    (node,) = compose("train", overrides).fidelity.values()
     fidelity: Fidelity = build(node)
     return fidelity
 
 
 @pytest.mark.parametrize("name", FIDELITIES)
 @pytest.mark.parametrize("kind", ["images", "waveforms"])
-def test_every_fidelity_prefers_what_is_closer(name: str, kind: str) -> None:
+def test_every_fidelity_prefers_what_is_closer(name: str, kind: str, made: Callable[[str], Fidelity]) -> None:
     fidelity = made(name)
     clean = speech(3, 2) if kind == "waveforms" else torch.rand(3, 3, 40, 40, generator=rng()) * 2 - 1
     noise = 0.05 * torch.randn(clean.shape, generator=rng(1))
@@ -165,7 +187,7 @@ def test_what_is_missing_is_named_in_one_line(
 
 
 @pytest.mark.parametrize("name", sorted(NEEDS))
-def test_speech_that_is_too_short_is_refused(name: str) -> None:
+def test_speech_that_is_too_short_is_refused(name: str, made: Callable[[str], Fidelity]) -> None:
     fidelity, clean = made(name), speech(2, seconds=0.1)
     with pytest.raises(ConfigError, match=r"samples have 0\.10 s"):
         fidelity(clean, clean, whole(clean))
@@ -175,3 +197,27 @@ def test_pesq_knows_two_rates() -> None:
     pytest.importorskip("pesq", reason="needs the extra: pesq")
     with pytest.raises(ConfigError, match=r"rate: 22050; it is for \[8000, 16000\]"):
         PESQ(22050)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (70, 96)])
+def test_lpips_is_torchmetrics_with_the_same_weights(
+    size: tuple[int, int], alexnet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchmetrics.functional.image.lpips as reference
+
+    fidelity = lpips.LPIPS(str(alexnet))
+    pooled = torch.nn.Sequential(*fidelity.features, torch.nn.MaxPool2d(3, 2))
+    monkeypatch.setattr(reference, "_get_tv_model_features", lambda *_, **__: pooled)
+    clean, restored = torch.rand(2, 4, 3, *size, generator=rng()) * 2 - 1
+    expected = reference._LPIPS(net="alex")(restored, clean)[:, 0, 0, 0]
+    found = fidelity(restored, clean, whole(clean))["lpips"]
+    assert expected.min() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_lpips_wants_the_weights_of_alexnet(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        lpips.LPIPS(str(tmp_path / "alexnet.pt"))
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="do not fit the layers of AlexNet"):
+        lpips.LPIPS(str(tmp_path / "other.pt"))
