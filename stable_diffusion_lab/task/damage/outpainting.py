@@ -1,7 +1,7 @@
 """What lies beyond the edges."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.task.damage.between import Between
 from stable_diffusion_lab.task.damage.mask import Mask, boxes
 
-Edge = Literal["top", "bottom", "left", "right"]
+EDGES = (("top", "bottom"), ("left", "right"))  # at either end of each direction
 
 
 class Outpainting(Mask):
@@ -29,11 +29,17 @@ class Outpainting(Mask):
             or a waveform is to have a top or bottom.
     """
 
-    def __init__(self, edges: Sequence[Edge], lowest: Fraction, highest: Fraction) -> None:
-        unknown = [edge for edge in edges if edge not in get_args(Edge)]
+    def __init__(
+        self,
+        edges: Sequence[Literal["top", "bottom", "left", "right"]],
+        lowest: Fraction,
+        highest: Fraction,
+    ) -> None:
+        known = [edge for pair in EDGES for edge in pair]
+        unknown = [edge for edge in edges if edge not in known]
         if unknown or not edges:
-            raise ConfigError("CFG-VALUE", f"damage edges: {unknown}; choose from {list(get_args(Edge))}")
-        opposite = {"top", "bottom"} <= set(edges) or {"left", "right"} <= set(edges)
+            raise ConfigError("CFG-VALUE", f"damage edges: {unknown or 'none'}; choose from {known}")
+        opposite = any(set(pair) <= set(edges) for pair in EDGES)
         if highest >= (0.5 if opposite else 1.0):
             message = f"damage highest: {highest} leaves nothing to see; it has to be below "
             raise ConfigError("CFG-VALUE", message + ("0.5, for two edges are opposite" if opposite else "1"))
@@ -44,7 +50,7 @@ class Outpainting(Mask):
         if len(size) == 1 and not self.edges <= {"left", "right"}:
             raise self.unfit(torch.empty(n, 1, *size), "has edges above and below; say edges=[right]")
         starts, widths = [], []
-        for full, pair in zip(size, [("top", "bottom"), ("left", "right")][-len(size) :], strict=True):
+        for full, pair in zip(size, EDGES[-len(size) :], strict=True):
             margins = self.width.draw(rng, n, 2) * torch.tensor([float(edge in self.edges) for edge in pair])
             before, after = (margins * full).round().to(device, non_blocking=True).split(1, dim=1)
             starts.append(before)
