@@ -176,7 +176,7 @@ def turned_ring() -> Latent:
     generator = Latent(2, (2,), components=8, hidden_dim=64, blocks=2)
     generator.start.means.copy_(RING.means @ rotation.T)
     generator.start.factors.mul_(RING.scale)
-    generator.scale.fill_(RING.means.std())
+    generator.bend.scale.fill_(RING.means.std())
     return generator
 
 

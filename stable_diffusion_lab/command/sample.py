@@ -22,13 +22,16 @@ def sample(config: DictConfig) -> None:
     """Draw drafts and refinements and write them to a file; its ending says how.
 
     Raises:
-        ConfigError: if the ending is unknown, or the run knows no such class.
+        ConfigError: if the ending is unknown, the run knows no such class, or it restores.
     """
     out = Path(config.out)
     if out.suffix not in WRITERS:
         known = "samples.npz, grid.png, or a folder"
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
     trained = load(Path(config.run), config.device)
+    if trained.model.task.observes:
+        message = f"{config.run} draws nothing by itself, it restores; say sdlab restore input=<file>"
+        raise ConfigError("CFG-RUN", message)
     drawn = draw(trained.model, trained.modality, config.n, config.seed, config.batch_size, config.label)
     WRITERS[out.suffix](out, drawn, trained.modality)
     each = "x".join(map(str, drawn.refined.shape[1:]))
