@@ -153,6 +153,16 @@ def test_damages_do_not_depend_on_half_precision_around_them(
     assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damages_work_where_the_samples_are(name: str, made: Callable[[str], Damage]) -> None:
+    damage = made(name)
+    clean = samples(3, *SHAPES[max(damage.directions)]).to("meta")  # refuses to be mixed with the CPU
+    observed = damage(whole(clean), rng())
+    assert {part.device.type for part in observed} == {"meta"}
+    assert {part.dtype for part in observed} == {torch.float32}
+    assert damage.project(clean, observed).shape == clean.shape
+
+
 def test_bounds_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"thinnest: 0.5 is above thickest: 0.25"):
         Between(0.5, 0.25, ("thinnest", "thickest"))
