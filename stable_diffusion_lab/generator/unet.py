@@ -20,7 +20,8 @@ class UNet(Generator):
         noise_dim: width of the noise vector.
         shape: ``(C, H, W)`` or ``(C, T)`` of one sample.
         channels: at full size; each level has twice as many.
-        levels: how often the sides are halved.
+        levels: how often the sides are divided.
+        stride: by what.
         hidden_dim: width of the layers that the noise passes.
 
     Raises:
@@ -35,6 +36,7 @@ class UNet(Generator):
         shape: tuple[int, ...],
         channels: PositiveInt = 16,
         levels: PositiveInt = 2,
+        stride: PositiveInt = 2,
         hidden_dim: PositiveInt = 64,
     ) -> None:
         super().__init__(noise_dim, shape)
@@ -44,7 +46,7 @@ class UNet(Generator):
         self.hear = nn.Sequential(
             nn.Linear(noise_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim), nn.SiLU()
         )
-        self.network = unet.UNet(colours + 2, colours, channels, levels, len(size), hidden_dim)
+        self.network = unet.UNet(colours + 2, colours, channels, levels, len(size), hidden_dim, stride)
 
     def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """Draft ``[B, *shape]`` from noise ``[B, noise_dim]`` for ``B`` observations."""

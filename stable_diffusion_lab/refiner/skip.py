@@ -25,7 +25,8 @@ class Skip(Refiner):
         latent_dim: width of the VAE's latent vector.
         decoder_scale: standard deviation of its likelihood, in units of the range [-1, 1].
         width: channels of the U-Net at full size; each level has twice as many.
-        levels: how often it halves the sides.
+        levels: how often it divides the sides.
+        stride: by what.
 
     Raises:
         ConfigError: if samples are neither images nor sequences.
@@ -39,13 +40,14 @@ class Skip(Refiner):
         decoder_scale: PositiveFloat,
         width: PositiveInt = 8,
         levels: PositiveInt = 2,
+        stride: PositiveInt = 2,
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale)
         if len(shape) not in (2, 3):
             raise ConfigError("CFG-VALUE", f"refiner.shape: {list(shape)}; wants [C, H, W] or [C, T]")
         self.inner = inner(shape=shape, latent_dim=latent_dim, decoder_scale=decoder_scale)
         colours, *size = shape
-        self.correct = UNet(2 * colours, colours, width, levels, len(size))
+        self.correct = UNet(2 * colours, colours, width, levels, len(size), stride=stride)
         nn.init.zeros_(self.correct.leave.weight)  # drafts pass as they are at first
 
     def encode(self, x: Tensor) -> Posterior:
