@@ -1,5 +1,6 @@
 """What a sample is: how it is stored, and how it is shown."""
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -9,17 +10,21 @@ from torch import Tensor
 
 
 class Modality(ABC):
-    """Between samples as networks see them and samples as they are kept. Has no state.
+    """Between samples as networks see them and samples as they are kept. Holds no data.
 
     Attributes:
         noun: what several samples are called in a message.
         entry: what one number of a sample is called.
         crowd: how many samples a picture of a distribution wants.
+        suffix: how the name of a file ends that holds one sample.
+        apart: how many samples of each stage are kept as such files beside a picture, which does not say all.
     """
 
     noun: str
     entry: str
     crowd: int
+    suffix: str
+    apart: int = 0
 
     @abstractmethod
     def to_sample(self, stored: Tensor) -> Tensor:
@@ -38,11 +43,11 @@ class Modality(ABC):
         """One picture of all stored samples ``[N, ...]``."""
 
     @abstractmethod
-    def files(self, stored: Tensor) -> Iterable[Image.Image]:
-        """A picture of each stored sample.
+    def files(self, stored: Tensor) -> Iterable[bytes]:
+        """Each stored sample by itself, as the bytes of a file.
 
         Raises:
-            ConfigError: if one sample by itself is no picture.
+            ConfigError: if one sample by itself makes no file, or what writes it is not installed.
         """
 
     def picture(self, *stored: Tensor) -> Image.Image:
@@ -53,3 +58,10 @@ class Modality(ABC):
         for index, panel in enumerate(panels):
             together.paste(panel, (step * index, 0))
         return together
+
+
+def png(picture: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()

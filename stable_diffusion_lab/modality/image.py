@@ -9,7 +9,7 @@ from PIL import Image as Picture
 from torch import Tensor
 from torch.nn import functional
 
-from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.base import Modality, png
 
 _LEGIBLE = 56  # pixels: smaller images are enlarged to about this height
 _GREY = 128
@@ -21,6 +21,7 @@ class Image(Modality):
     noun = "images"
     entry = "pixel"
     crowd = 64
+    suffix = ".png"
 
     def to_sample(self, stored: Tensor) -> Tensor:
         return stored.float() / 127.5 - 1
@@ -38,8 +39,8 @@ class Image(Modality):
         """A square grid."""
         return grid(stored, columns=math.isqrt(len(stored) - 1) + 1)
 
-    def files(self, stored: Tensor) -> Iterable[Picture.Image]:
-        return map(Picture.fromarray, self.array(stored))
+    def files(self, stored: Tensor) -> Iterable[bytes]:
+        return (png(Picture.fromarray(each)) for each in self.array(stored))
 
 
 def grid(images: Tensor, columns: int) -> Picture.Image:
