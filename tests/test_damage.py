@@ -86,7 +86,7 @@ def made(request: pytest.FixtureRequest) -> Callable[[str], Damage]:
     """Damages by the names of their YAML files."""
 
     def make(name: str) -> Damage:
-        overrides = ["data=mnist", "task=restoration", f"damage={name}"]
+        overrides = ["data=mnist", "+data.rate=8000", "task=restoration", f"damage={name}"]
         if "path: ???" in (parts.CONF / "damage" / f"{name}.yaml").read_text():
             overrides.append(f"damage.{name}.path={request.getfixturevalue('noises')}")
         (node,) = compose("train", overrides).damage.values()

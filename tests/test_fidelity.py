@@ -68,7 +68,7 @@ def made(alexnet: Path) -> Callable[[str], Fidelity]:
 def make(name: str, alexnet: Path) -> Fidelity:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name], reason="needs an extra: audio, pesq")
-    overrides = ["data=mnist", f"fidelity=[{name}]"]
+    overrides = ["data=mnist", "+data.rate=8000", f"fidelity=[{name}]"]
     if "path: ???" in (parts.CONF / "fidelity" / f"{name}.yaml").read_text():
         overrides.append(f"fidelity.{name}.path={alexnet}")
     (node,) = compose("train", overrides).fidelity.values()

@@ -77,7 +77,12 @@ class Evaluator:
 
         Raises:
             DataError: naming the metric and the numbers.
+            ConfigError: if a fidelity is not for samples of this shape.
         """
+        one = self.originals(split, torch.arange(1))
+        everywhere = one.new_ones(1, 1, *one.shape[2:])
+        for fidelity in self.fidelities.values():
+            fidelity(one, one, Observation(one, everywhere, everywhere))
         real = len(self.data.splits[split].samples)
         for metric in self.metrics.values():
             metric.check(real, self.count(split), self.extractor.feature_dim)
