@@ -86,7 +86,7 @@ def made(request: pytest.FixtureRequest) -> Callable[[str], Damage]:
     """Damages by the names of their YAML files."""
 
     def make(name: str) -> Damage:
-        overrides = ["data=mnist", "task=restoration", f"damage={name}"]
+        overrides = ["data=mnist", "+data.rate=8000", "task=restoration", f"damage={name}"]
         if "path: ???" in (parts.CONF / "damage" / f"{name}.yaml").read_text():
             overrides.append(f"damage.{name}.path={request.getfixturevalue('noises')}")
         (node,) = compose("train", overrides).damage.values()
@@ -123,9 +123,10 @@ def test_every_damage_keeps_its_word(name: str, directions: int, made: Callable[
     assert damaged.all(), "some samples were not damaged"
     again = damage(everything, rng())
     assert all(torch.equal(a, b) for a, b in zip(observed, again, strict=True)), "not a function of its seed"
-    later = damage(Observation(observed.sample, observed.seen, torch.zeros_like(observed.seen)), rng(1))
+    part = CentreBox(0.5)(everything, rng())
+    later = damage(part._replace(exact=torch.zeros_like(part.exact)), rng(1))
     assert not later.exact.any(), "claims to know what an earlier damage has spoilt"
-    assert (later.seen <= observed.seen).all(), "sees what an earlier damage has hidden"
+    assert (later.seen <= part.seen).all(), "sees what an earlier damage has hidden"
     assert not later.sample[~later.seen.bool().expand_as(clean)].any(), "fills what was hidden before"
 
 
@@ -186,6 +187,15 @@ def test_masks_hide_neither_nothing_nor_too_much(
     share = made(name).hidden(200, size, rng(), CPU).float().mean(dim=(1, 2))
     assert share.min() >= 0.05 and share.max() <= 0.65
     assert 0.1 < share.mean() < 0.5
+
+
+@pytest.mark.parametrize("name", ["strokes", "strokes_thick", "strokes_thin"])
+def test_strokes_hide_the_share_that_they_are_asked_for(name: str, made: Callable[[str], Any]) -> None:
+    strokes = made(name)
+    share = strokes.hidden(500, (40, 40), rng(), CPU).float().mean(dim=(1, 2))
+    assert share.max() <= strokes.share.highest
+    assert (share >= strokes.share.lowest - 0.05).float().mean() > 0.98, "strokes do not suffice"
+    assert share.max() - share.min() > 0.7 * (strokes.share.highest - strokes.share.lowest)
 
 
 def test_the_box_hides_the_middle_and_nothing_else() -> None:
@@ -355,8 +365,10 @@ def test_what_is_left_by_a_projection_is_put_into_samples(damage: Damage) -> Non
     torch.testing.assert_close(damage(whole(completed), rng()).sample, observed.sample, atol=1e-5, rtol=0)
     torch.testing.assert_close(task.complete(clean, observed), clean, atol=1e-5, rtol=0)
     assert (completed - clean).abs().max() > 0.1, "knows more than was seen"
-    noisy = Restoration({"noise": GaussianNoise(0.5, 0.5), "only": damage})
-    assert torch.equal(noisy.complete(other, noisy.observe(clean, rng())), other), "trusts what is noisy"
+    noise = GaussianNoise(0.5, 0.5)
+    for two in ({"noise": noise, "only": damage}, {"only": damage, "noise": noise}):
+        noisy = Restoration(two)
+        assert torch.equal(noisy.complete(other, noisy.observe(clean, rng())), other), "trusts what is noisy"
 
 
 def photographs(n: int, channels: int, height: int, width: int) -> Tensor:

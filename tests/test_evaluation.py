@@ -14,8 +14,9 @@ from torch import Tensor, distributed, multiprocessing, nn
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.digits import Digits
 from stable_diffusion_lab.draft.pixels import Pixels
-from stable_diffusion_lab.error import DataError, NonFiniteError
+from stable_diffusion_lab.error import ConfigError, DataError, NonFiniteError
 from stable_diffusion_lab.extractor.random_convolution import RandomConvolution
+from stable_diffusion_lab.fidelity.si_sdr import SISDR
 from stable_diffusion_lab.generator import mlp as generator_mlp
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.layer import ranks
@@ -158,6 +159,13 @@ def test_too_few_samples_are_refused_before_any_is_made(digits: Digits) -> None:
     small = Split(digits.test.samples[:10], None)
     with pytest.raises(DataError, match="got 10 real and 50 generated"):
         evaluator(Data("small", digits.shape, digits.train, small, small), n=50).check("test")
+
+
+def test_a_fidelity_for_other_samples_is_refused_before_any_is_made(digits: Digits) -> None:
+    judge = evaluator(digits)
+    judge.fidelities = {"si_sdr": SISDR()}
+    with pytest.raises(ConfigError, match=r"fidelity\.si_sdr: samples are \[1, 8, 8\]"):
+        judge.check("test")
 
 
 def work(rank: int, folder: str) -> None:

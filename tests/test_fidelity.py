@@ -68,7 +68,7 @@ def made(alexnet: Path) -> Callable[[str], Fidelity]:
 def make(name: str, alexnet: Path) -> Fidelity:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name], reason="needs an extra: audio, pesq")
-    overrides = ["data=mnist", f"fidelity=[{name}]"]
+    overrides = ["data=mnist", "+data.rate=8000", f"fidelity=[{name}]"]
     if "path: ???" in (parts.CONF / "fidelity" / f"{name}.yaml").read_text():
         overrides.append(f"fidelity.{name}.path={alexnet}")
     (node,) = compose("train", overrides).fidelity.values()
@@ -112,7 +112,7 @@ def test_si_sdr_is_its_definition_and_does_not_see_loudness() -> None:
 
 def test_si_sdr_of_copies_and_silence_is_finite() -> None:
     clean = speech(2)
-    assert SISDR()(clean, clean, whole(clean))["si_sdr"].abs().max() <= 100
+    assert SISDR()(clean, clean, whole(clean))["si_sdr"].isfinite().all()
     silence = torch.zeros_like(clean)
     assert SISDR()(silence, clean, whole(clean))["si_sdr"].isfinite().all()
     assert SISDR()(clean, silence, whole(clean))["si_sdr"].isfinite().all()

@@ -25,3 +25,12 @@ class Fidelity(ABC):
         Raises:
             ConfigError: if samples of this shape cannot be compared so.
         """
+
+    def try_out(self, clean: Tensor) -> None:
+        """Compare samples ``[B, ...]`` with themselves, so that what does not fit is known at once.
+
+        Raises:
+            ConfigError: if samples of this shape cannot be compared so.
+        """
+        everything = clean.new_ones(len(clean), 1, *clean.shape[2:])
+        self(clean, clean, Observation(clean, everything, everything))

@@ -76,8 +76,10 @@ class Evaluator:
         """Refuse a split or a number of samples too small for a metric, before anything is trained.
 
         Raises:
-            DataError: naming the metric and the numbers.
+            LabError: naming the metric and the numbers, or a fidelity and samples that it is not for.
         """
+        for fidelity in self.fidelities.values():
+            fidelity.try_out(self.originals(split, torch.arange(1)))
         real = len(self.data.splits[split].samples)
         for metric in self.metrics.values():
             metric.check(real, self.count(split), self.extractor.feature_dim)
@@ -132,9 +134,8 @@ class Evaluator:
             if stage in Sample._fields:
                 self.features[stage] = features
             names = [name for it in self.fidelities.values() for name in it.higher_is_better]
-            closeness = dict(
-                zip(names, values.mean(dim=0).tolist(), strict=False)
-            )  # nothing, if nothing is seen
+            # Nothing, if nothing is seen.
+            closeness = dict(zip(names, values.mean(dim=0).tolist(), strict=False))
             found |= {f"{stage}/{k}": v for k, v in (self.compare(split, features) | closeness).items()}
         return found
 
@@ -161,9 +162,8 @@ class Evaluator:
             return Looked(features, features[:, :0])
         shown = modality.to_sample(modality.to_stored(sample))
         values = [it(shown, clean, observed) for it in self.fidelities.values()]
-        return Looked(
-            features, torch.stack([v for found in values for v in found.values()], dim=1).to(features)
-        )
+        closeness = [v for found in values for v in found.values()]
+        return Looked(features, torch.stack(closeness, dim=1).to(features))
 
     def log_likelihood(self, model: Pair, split: str) -> dict[str, float]:
         """How probable the refiner finds real and generated samples: bounds on E log p(x).
