@@ -7,6 +7,9 @@ import numpy
 from PIL import Image
 from torch import Tensor
 
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.file.base import Mask, Reader
+
 
 class Modality(ABC):
     """Between samples as networks see them and samples as they are kept. Has no state.
@@ -44,6 +47,16 @@ class Modality(ABC):
         Raises:
             ConfigError: if one sample by itself is no picture.
         """
+
+    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+        """What opens files that are to be restored as samples of ``shape`` (see ``file.base.Reader``).
+
+        Raises:
+            ConfigError: if no files hold such samples.
+        """
+        raise ConfigError(
+            "CFG-FIT", f"run: its samples are {self.noun}, and no files of such can be restored"
+        )
 
     def picture(self, *stored: Tensor) -> Image.Image:
         """Panels of equally many stored samples ``[N, ...]`` from left to right, white lines between them."""

@@ -9,6 +9,8 @@ from PIL import Image as Picture
 from torch import Tensor
 from torch.nn import functional
 
+from stable_diffusion_lab.file.base import Mask, Reader
+from stable_diffusion_lab.file.picture import PictureReader
 from stable_diffusion_lab.modality.base import Modality
 
 _LEGIBLE = 56  # pixels: smaller images are enlarged to about this height
@@ -40,6 +42,9 @@ class Image(Modality):
 
     def files(self, stored: Tensor) -> Iterable[Picture.Image]:
         return map(Picture.fromarray, self.array(stored))
+
+    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+        return PictureReader(shape, mask)
 
 
 def grid(images: Tensor, columns: int) -> Picture.Image:

@@ -1,0 +1,28 @@
+"""One picture that compares the completions of a file."""
+
+import torch
+from PIL import Image, ImageDraw
+
+from stable_diffusion_lab.command.complete import Completed
+from stable_diffusion_lab.file.base import Opened
+from stable_diffusion_lab.modality.base import Modality
+
+_LARGEST = 6000  # pixels, of either side
+_LINE = 14  # height of the captions
+
+
+def sheet(opened: Opened, done: Completed, modality: Modality) -> Image.Image:
+    """Side by side: what was left (lost parts grey), the best completion as drafted and as refined, the other
+    completions in the order of their evidence, and how far completions are apart.
+    """
+    best = torch.stack([done.damaged, done.draft[0]])
+    samples = opened.view(torch.cat([best, done.refined, opened.spread(done.refined)]))
+    captions = ["damaged", "draft 1", "refined 1", *map(str, range(2, len(done.refined) + 1)), "apart"]
+    picture = modality.picture(*(modality.to_stored(sample[None]) for sample in samples))
+    picture.thumbnail((_LARGEST, _LARGEST))
+    together = Image.new("RGB", (picture.width, picture.height + _LINE), "white")
+    together.paste(picture, (0, _LINE))
+    pen = ImageDraw.Draw(together)
+    for index, caption in enumerate(captions):
+        pen.text((index * (picture.width + 8) / len(captions) + 2, 1), caption, fill="black")
+    return together
