@@ -12,7 +12,7 @@ from stable_diffusion_lab.layer.seeding import fold, seeded
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.log_likelihood import log_likelihood
 
-_DRAWS = 8  # of the posterior, for each completion's likelihood
+_DRAWS = 16  # of the posterior, for each completion's likelihood
 
 
 class Completed(NamedTuple):
@@ -77,9 +77,9 @@ def unknown(tiles: Tiles, exact: Tensor, batch_size: int) -> list[Tensor]:
 def evidence(pair: Pair, tiles: Tiles, refined: Tensor, batches: list[Tensor], seed: int) -> Tensor:
     """How probable the refiner finds each of ``[n, M, C, *size]``: ELBO in nats per dimension, ``[n]``."""
     total = torch.zeros(len(refined))
-    with seeded(fold(seed)):
-        for which in batches:
-            parts = torch.stack([tiles.cut(each, which) for each in refined]).to(pair.device)
-            bound = log_likelihood(pair.refiner, parts.flatten(0, 1), _DRAWS).elbo
-            total += bound.unflatten(0, (len(refined), -1)).sum(dim=1).cpu()
+    for rank, each in enumerate(refined):
+        with seeded(fold(seed)):  # the same draws for all of them, so that it is they that differ
+            for which in batches:
+                parts = tiles.cut(each, which).to(pair.device)
+                total[rank] += log_likelihood(pair.refiner, parts, _DRAWS).elbo.sum().cpu()
     return total / sum(map(len, batches))

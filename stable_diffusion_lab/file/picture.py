@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.base import Mask, Opened, Reader
-from stable_diffusion_lab.file.picture_file import SUFFIXES, alpha, read, save, suffix
+from stable_diffusion_lab.file.picture_file import SUFFIXES, alpha, colours, read, save, suffix
 
 WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel
 GREY = ("1", "L", "LA", *WIDE)
@@ -92,7 +92,7 @@ class Picture(Opened):
             return self.pixels[None].astype(np.int64)
         if self.image.mode in GREY:
             return np.array(self.image.convert("L"))[None]
-        return np.array(self.image.convert("RGB")).transpose(2, 0, 1).copy()
+        return colours(self.image).transpose(2, 0, 1).copy()
 
     def _pixels(self, planes: np.ndarray) -> np.ndarray:
         """Colours ``[1 or 3, H, W]`` in the picture's own mode, ``[H, W]`` or ``[H, W, channels]``."""
@@ -102,10 +102,10 @@ class Picture(Opened):
         if mode in GREY:
             grey = Image.fromarray(planes[0].astype(np.uint8))
             return self._visible(np.array(grey.convert(mode, dither=Image.Dither.NONE)))
-        colours = np.broadcast_to(planes, (3, *planes.shape[1:])).transpose(1, 2, 0)
+        wanted = np.broadcast_to(planes, (3, *planes.shape[1:])).transpose(1, 2, 0)
         if mode == "P":
-            return _nearest(colours, self.image)
-        rgb = Image.fromarray(np.ascontiguousarray(colours.astype(np.uint8)))
+            return _nearest(wanted, self.image)
+        rgb = Image.fromarray(np.ascontiguousarray(wanted.astype(np.uint8)))
         return self._visible(np.array(rgb.convert(mode)))
 
     def _visible(self, pixels: np.ndarray) -> np.ndarray:
@@ -118,16 +118,16 @@ class Picture(Opened):
         return pixels
 
 
-def _nearest(colours: np.ndarray, image: Image.Image) -> np.ndarray:
+def _nearest(wanted: np.ndarray, image: Image.Image) -> np.ndarray:
     """Index ``[H, W]`` of the opaque entry of a palette that is nearest to each colour ``[H, W, 3]``."""
     plain = image.copy()
     plain.apply_transparency()
     palette = torch.tensor(plain.getpalette("RGBA") or [], dtype=torch.float32).view(-1, 4)
     opaque = torch.nonzero(palette[:, 3] == 255).flatten()
     entries = opaque if len(opaque) else torch.arange(len(palette))
-    found, where = torch.from_numpy(colours.reshape(-1, 3).copy()).float().unique(dim=0, return_inverse=True)
+    found, where = torch.from_numpy(wanted.reshape(-1, 3).copy()).float().unique(dim=0, return_inverse=True)
     nearest = [torch.cdist(part, palette[entries, :3]).argmin(dim=1) for part in found.split(65536)]
-    return entries[torch.cat(nearest)][where].view(colours.shape[:2]).numpy()
+    return entries[torch.cat(nearest)][where].view(wanted.shape[:2]).numpy()
 
 
 Masker = Callable[[Path, Image.Image], np.ndarray]
@@ -164,6 +164,6 @@ def _drawn(mask: Path, path: Path, image: Image.Image) -> np.ndarray:
     if drawn.size != image.size:
         sizes = (f"{it.width}x{it.height}" for it in (drawn, image))
         raise DataError("DATA-MASK", "{}: the mask {} is {}, the picture {}".format(path, mask, *sizes))
-    colours = np.asarray(drawn if drawn.mode in WIDE else drawn.convert("RGB").convert("L"))
+    light = np.asarray(drawn) if drawn.mode in WIDE else colours(drawn).max(axis=-1)
     least = 127 if drawn.format in ("JPEG", "MPO") else 0
-    return (colours > least) & (alpha(drawn) > 0)
+    return (light > least) & (alpha(drawn) > 0)

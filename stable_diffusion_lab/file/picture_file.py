@@ -21,6 +21,7 @@ MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "I;16
 # How a TIFF file is laid out, which is not how another one will be: these tags are not metadata.
 LAYOUT = (254, 255, *range(256, 260), 262, 266, 273, *range(277, 281), 284, 317, *range(320, 326))
 LAYOUT += (330, 338, 339, 347, 512, 513, 514, *range(529, 533))
+ORIENTATION, PROFILE = 274, 34675
 LOSSLESS_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "group3", "group4"}
 
 
@@ -79,7 +80,11 @@ def _read(path: Path) -> Image.Image:
         _fits(image)
         image.load()
         upright = ImageOps.exif_transpose(image)
+        exif = image.getexif()
+        for tag in (*LAYOUT, ORIENTATION, PROFILE):
+            exif.pop(tag, None)
     upright.format = image.format
+    upright.info["exif"] = exif.tobytes() if len(exif) else b""
     if upright.mode == "I" and not 0 <= np.asarray(upright).min() <= np.asarray(upright).max() <= 65535:
         raise ValueError("more than 16 bits per pixel; scale it to 16 or 8")
     return upright
@@ -111,6 +116,12 @@ def alpha(image: Image.Image) -> np.ndarray:
     return np.full((image.height, image.width), 255, dtype=np.uint8)
 
 
+def colours(image: Image.Image) -> np.ndarray:
+    """What colour each pixel has, however opaque it is, ``[H, W, 3]`` uint8."""
+    way = "RGBA" if "transparency" in image.info else "RGB"
+    return np.array(image.convert(way).convert("RGB"))
+
+
 def suffix(path: Path, image: Image.Image) -> str:
     """How the name of a result ends: as that of the picture, if its format keeps pixels as they are."""
     name = _kind(image)
@@ -132,12 +143,7 @@ def save(image: Image.Image, pixels: np.ndarray, suffix: str) -> bytes:
     changed.frombytes(flat.tobytes())
     name = _kind(image)
     options: dict[str, Any] = dict(KINDS[name].options)
-    options |= {key: image.info[key] for key in ("icc_profile", "dpi") if key in image.info}
-    exif = image.getexif()
-    for tag in LAYOUT:
-        exif.pop(tag, None)
-    if len(exif):
-        options["exif"] = exif.tobytes()
+    options |= {key: image.info[key] for key in ("exif", "icc_profile", "dpi") if image.info.get(key)}
     if name == "TIFF":
         found = image.info.get("compression")
         options["compression"] = found if found in LOSSLESS_TIFF else "tiff_adobe_deflate"
