@@ -330,7 +330,7 @@ def test_completions_stand_in_the_order_of_their_evidence() -> None:
     exact = log_likelihood(pair.refiner, done.refined.flatten(0, 1), 4000).elbo
     assert (exact.diff() < 0).all()
     torch.testing.assert_close(done.scores, exact, atol=0.3, rtol=0)
-    torch.testing.assert_close(done.scores.diff(), exact.diff(), atol=0.02, rtol=0)
+    torch.testing.assert_close(done.scores.diff(), exact.diff(), atol=0.06, rtol=0)
     lost = done.exact[0, 0] == 0
     assert torch.equal(done.draft[..., lost], done.refined[..., lost] / 2), "drafts go with their refinements"
 

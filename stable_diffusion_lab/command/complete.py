@@ -47,10 +47,8 @@ def complete(pair: Pair, opened: Opened, n: int, seed: int, batch_size: int) -> 
     if not opened.seen.any():
         raise DataError("DATA-MASK", f"{opened.path}: everything is lost; leave something to go by")
     if exact.all():
-        ways = "mask=<file>, mask=[left,top,width,height], or mask=auto where something is transparent"
-        raise DataError(
-            "DATA-MASK", f"{opened.path}: nothing is lost, so there is nothing to restore; say {ways}"
-        )
+        what = f"nothing is lost, so there is nothing to restore; say {opened.masks}"
+        raise DataError("DATA-MASK", f"{opened.path}: {what}")
     layers, channels, *size = damaged.shape
     tiles = Tiles(tuple(size), pair.refiner.shape[1:], layers)
     batches = unknown(tiles, exact, batch_size)

@@ -18,7 +18,10 @@ class Opened(ABC):
         whole: ``[M, C, *size]`` in [-1, 1], with C as the pair has it: M samples lie on top of each other.
         seen: 1 where ``whole`` is to be trusted, 0 where it is lost, float ``[M, 1, *size]``.
         suffix: how the name of a result ends, with its dot.
+        masks: what a user may say is lost, for a message.
     """
+
+    masks: ClassVar[str]
 
     path: Path
     whole: Tensor
@@ -53,18 +56,6 @@ class Reader(ABC):
 
     noun: ClassVar[str]
     suffixes: ClassVar[frozenset[str]]
-
-    @abstractmethod
-    def __init__(self, shape: tuple[int, ...], mask: Mask) -> None:
-        """Remember what is common to all files.
-
-        Args:
-            shape: of one sample of the pair, ``(C, ...)``.
-            mask: which parts of each file are lost.
-
-        Raises:
-            ConfigError: if ``mask`` is no mask for such files.
-        """
 
     @abstractmethod
     def open(self, path: Path) -> Opened:

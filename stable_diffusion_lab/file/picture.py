@@ -20,9 +20,14 @@ GREY = ("1", "L", "LA", *WIDE)
 class PictureReader(Reader):
     """Opens pictures for pairs of grey or colour images.
 
-    ``mask`` is the name of a picture of the same size, in which everything that is not black and not
-    transparent is lost; ``[left, top, width, height]`` in pixels, or the same as text; ``auto`` for what is
-    completely transparent; ``None`` for nothing.
+    Args:
+        shape: of one sample of the pair, ``(1 or 3, H, W)``.
+        mask: the name of a picture of the same size, in which everything that is neither black nor
+            transparent is lost; ``[left, top, width, height]`` in pixels, or the same as text; ``auto`` for
+            what is completely transparent; ``None`` for nothing.
+
+    Raises:
+        ConfigError: if ``mask`` is none of these.
     """
 
     noun = "pictures"
@@ -49,6 +54,8 @@ class Picture(Opened):
         lost: which pixels are lost, ``[H, W]`` bool.
         channels: 1 or 3, of the pair.
     """
+
+    masks = "mask=<picture>, mask=[left,top,width,height], or mask=auto where pixels are transparent"
 
     def __init__(self, path: Path, image: Image.Image, lost: np.ndarray, channels: int) -> None:
         self.path = path

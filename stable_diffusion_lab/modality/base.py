@@ -49,10 +49,14 @@ class Modality(ABC):
         """
 
     def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
-        """What opens files that are to be restored as samples of ``shape`` (see ``file.base.Reader``).
+        """What opens files that are to be restored.
+
+        Args:
+            shape: of one sample of the pair.
+            mask: which parts of each file are lost; what it may be, the reader says.
 
         Raises:
-            ConfigError: if no files hold such samples.
+            ConfigError: if no files hold such samples, or ``mask`` is no mask for them.
         """
         raise ConfigError(
             "CFG-FIT", f"run: its samples are {self.noun}, and no files of such can be restored"
