@@ -7,6 +7,7 @@ import numpy as np
 import parts
 import pytest
 import torch
+from PIL import Image as Picture
 
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command import restore
@@ -29,13 +30,17 @@ INPAINTING = Restoration({"box": CentreBox(0.5)})
 
 
 class Waves(Image):
-    """Waveforms, shown as pictures of one row."""
+    """Waveforms, shown as bars of equal height."""
 
     def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
         return SoundReader(shape, RATE, mask)
 
     def panel(self, stored: torch.Tensor) -> Any:
-        return super().panel(stored[:, :1, None, :])
+        return Picture.fromarray(stored[0, :1].expand(60, -1).contiguous().numpy())
+
+
+def numbers(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="int16")[0]
 
 
 @pytest.fixture
@@ -102,9 +107,7 @@ def test_a_mask_is_what_sounds_in_another_recording_and_notes_stay(use: Any, tmp
     drawn[40:60] = 0.5
     soundfile.write(tmp_path / "mask.wav", drawn, RATE)
     assert run(tmp_path / "x.wav", f"mask={tmp_path}/mask.wav", "n=1") == 0
-    before, after = (
-        soundfile.read(it, dtype="int16")[0] for it in (tmp_path / "x.wav", tmp_path / "out/x-1.wav")
-    )
+    before, after = numbers(tmp_path / "x.wav"), numbers(tmp_path / "out" / "x-1.wav")
     assert ((before != after) <= (drawn > 0)).all() and (before != after).sum() > 15
     with soundfile.SoundFile(tmp_path / "out" / "x-1.wav") as file:
         assert (file.title, file.artist) == ("a song", "a singer")
@@ -114,16 +117,14 @@ def test_noise_is_taken_off_everywhere(use: Any, tmp_path: Path) -> None:
     use(1, Restoration({"noise": GaussianNoise(0.3, 0.3)}))
     soundfile.write(tmp_path / "x.wav", wave(500), RATE)
     assert run(tmp_path / "x.wav", "n=1") == 0
-    before, after = (
-        soundfile.read(it, dtype="int16")[0] for it in (tmp_path / "x.wav", tmp_path / "out/x-1.wav")
-    )
+    before, after = numbers(tmp_path / "x.wav"), numbers(tmp_path / "out" / "x-1.wav")
     assert (before != after).mean() > 0.95
 
 
 @pytest.mark.parametrize(
     ("name", "word", "code", "says"),
     [
-        ("rate", "mask=[0.001,0.001]", 3, "1 channels at 16000 Hz, the run 1 channels at 8000 Hz"),
+        ("rate", "mask=[0.001,0.001]", 3, "1 channels at 16000 Hz, the run wants 1 at 8000 Hz"),
         ("stereo", "mask=[0.001,0.001]", 3, "2 channels"),
         ("text", "mask=[0.001,0.001]", 3, "x.wav: "),
         ("empty", "mask=[0.001,0.001]", 3, "empty file"),

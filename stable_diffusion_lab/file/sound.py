@@ -67,15 +67,12 @@ class SoundReader(Reader):
 
     def open(self, path: Path) -> "Sound":
         recording = read(path)
-        found = (recording.values.shape[1], recording.rate)
-        if found != (self.channels, self.rate):
-            has, wants = (f"{channels} channels at {rate} Hz" for channels, rate in (found, self._wanted))
-            raise DataError("DATA-SOUND", f"{path}: has {has}, the run {wants}; convert it first")
+        channels, rate = recording.values.shape[1], recording.rate
+        if (channels, rate) != (self.channels, self.rate):
+            wanted = f"{self.channels} at {self.rate} Hz"
+            message = f"{path}: {channels} channels at {rate} Hz, the run wants {wanted}; convert it"
+            raise DataError("DATA-SOUND", message)
         return Sound(path, recording, self.lost(path, recording))
-
-    @property
-    def _wanted(self) -> tuple[int, int]:
-        return self.channels, self.rate
 
 
 class Sound(Opened):
@@ -142,10 +139,10 @@ def read(path: Path) -> Recording:
     except (OSError, library.LibsndfileError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
         raise DataError("DATA-SOUND", f"{path}: {reason}") from error
-    if len(values) == 0 or not np.isfinite(values).all():
-        raise DataError(
-            "DATA-SOUND", f"{path}: holds no sound" if len(values) == 0 else f"{path}: NaN inside"
-        )
+    if len(values) == 0:
+        raise DataError("DATA-SOUND", f"{path}: holds no sound")
+    if not np.isfinite(values).all():
+        raise DataError("DATA-SOUND", f"{path}: holds NaN or infinity; repair it first")
     return found
 
 
