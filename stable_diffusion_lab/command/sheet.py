@@ -1,6 +1,5 @@
 """One picture that compares the completions of a file."""
 
-import torch
 from PIL import Image, ImageDraw
 
 from stable_diffusion_lab.command.complete import Completed
@@ -16,10 +15,9 @@ def sheet(opened: Opened, done: Completed, modality: Modality) -> Image.Image:
     """Side by side: what was left (lost parts grey), the best completion as drafted and as refined, the other
     completions in the order of their evidence, and how far completions are apart.
     """
-    best = torch.stack([done.damaged, done.draft[0]])
-    samples = opened.view(torch.cat([best, done.refined, opened.spread(done.refined)]))
+    samples = [done.damaged, done.draft[0], *done.refined, *opened.spread(done.refined)]
     captions = ["damaged", "draft 1", "refined 1", *map(str, range(2, len(done.refined) + 1)), "uncertainty"]
-    picture = modality.picture(*(modality.to_stored(sample[None]) for sample in samples))
+    picture = modality.picture(*(modality.to_stored(opened.view(sample[None])) for sample in samples))
     picture.thumbnail((_LARGEST, _LARGEST))
     factor = max(1, _LEGIBLE // picture.height)
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

@@ -13,7 +13,7 @@ from stable_diffusion_lab.file.base import Mask, Reader
 from stable_diffusion_lab.file.picture import PictureReader
 from stable_diffusion_lab.modality.base import Modality
 
-_LEGIBLE = 56  # pixels: smaller images are enlarged to about this height
+_LEGIBLE = 56  # pixels: smaller images are enlarged to about this size
 _GREY = 128
 
 
@@ -54,7 +54,7 @@ def grid(images: Tensor, columns: int) -> Picture.Image:
         images: ``[N, C, H, W]`` uint8 with one or three channels.
         columns: images in a row.
     """
-    factor = max(1, _LEGIBLE // images.shape[2])
+    factor = max(1, _LEGIBLE // max(images.shape[2:]))
     large = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
     tiles = functional.pad(large, (0, 2, 0, 2), value=_GREY)
     rows = -(-len(tiles) // columns)
