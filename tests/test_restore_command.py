@@ -112,7 +112,7 @@ def pictures() -> dict[str, tuple[Picture.Image, str]]:
         "RGB-webp": (colourful(), "webp"),
         "RGB-tif": (colourful(), "tif"),
         "RGBA": (colourful("RGBA"), "png"),
-        "CMYK": (colourful("CMYK"), "tiff"),
+        "CMYK": (Picture.frombytes("CMYK", SIZE, noise(SIZE[1], SIZE[0], 4).tobytes()), "tiff"),
         "YCbCr": (colourful("YCbCr"), "tif"),
         "I;16": (Picture.fromarray(wide), "png"),
         "I;16-tif": (Picture.fromarray(wide), "tif"),
@@ -151,14 +151,16 @@ def test_what_is_known_stays_bit_for_bit(name: str, channels: int, use: Use, tmp
         assert after.info.get("transparency") == before.info.get("transparency")
 
 
+# What is restored in these has no black plane, is converted with rounding, or stays unseen.
+ROUNDED = ("CMYK", "YCbCr", "P-clear", "LA", "RGBA")
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", pictures())
+@pytest.mark.parametrize("name", [name for name in pictures() if name not in ROUNDED])
 def test_a_pair_that_returns_its_input_returns_the_file(
     name: str, channels: int, use: Use, tmp_path: Path
 ) -> None:
     picture, ending = pictures()[name]
-    if name in ("CMYK", "YCbCr", "P-clear", "LA", "RGBA"):
-        pytest.skip("what is restored has no black plane, is rounded once more, or becomes opaque")
     before = saved(tmp_path / f"x.{ending}", picture)
     use(make(channels, DENOISING, Echo))
     assert run(tmp_path / f"x.{ending}", "mask=null", "n=1") == 0
