@@ -116,6 +116,7 @@ def pictures() -> dict[str, tuple[Picture.Image, str]]:
         "YCbCr": (colourful("YCbCr"), "tif"),
         "I;16": (Picture.fromarray(wide), "png"),
         "I;16-tif": (Picture.fromarray(wide), "tif"),
+        "I;16B": (Picture.fromarray(wide.astype(">u2")), "tif"),
         "I": (Picture.fromarray(wide.astype(np.int32)), "pgm"),
     }
 

@@ -84,7 +84,8 @@ class Picture(Opened):
         if self.pixels.ndim == 3 and self.image.mode in ("LA", "RGBA"):
             changed[..., -1] = np.where(self.lost, 255, self.opacity)
         shape = keep.reshape(keep.shape + (1,) * (self.pixels.ndim - 2))
-        return save(self.image, np.where(shape, self.pixels, changed.astype(self.pixels.dtype)), self.suffix)
+        pixels = np.where(shape, self.pixels, changed).astype(self.pixels.dtype)  # in its order of bytes
+        return save(self.image, pixels)
 
     def view(self, samples: Tensor) -> Tensor:
         return samples.flatten(1, 2)

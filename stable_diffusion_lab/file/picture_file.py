@@ -136,7 +136,7 @@ def _kind(image: Image.Image) -> str:
     )
 
 
-def save(image: Image.Image, pixels: np.ndarray, suffix: str) -> bytes:
+def save(image: Image.Image, pixels: np.ndarray) -> bytes:
     """The bytes of a file with other pixels of the same mode, and with EXIF, ICC profile and resolution."""
     changed = image.copy()
     flat = np.packbits(pixels, axis=1) if image.mode == "1" else np.ascontiguousarray(pixels)
@@ -144,6 +144,8 @@ def save(image: Image.Image, pixels: np.ndarray, suffix: str) -> bytes:
     name = _kind(image)
     options: dict[str, Any] = dict(KINDS[name].options)
     options |= {key: image.info[key] for key in ("exif", "icc_profile", "dpi") if image.info.get(key)}
+    if options.get("dpi") == (1, 1):  # what Pillow says where a file does not
+        del options["dpi"]
     if name == "TIFF":
         found = image.info.get("compression")
         options["compression"] = found if found in LOSSLESS_TIFF else "tiff_adobe_deflate"
