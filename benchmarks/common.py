@@ -12,7 +12,7 @@ from lightning import Callback, Trainer
 from stable_diffusion_lab.command.config_path import CONF
 
 # Objectives that teach no generator, or only to restore.
-OTHERS = ("none", "evidence", "correction", "reconstruction")
+OTHERS = ("none", "evidence", "spectral", "correction", "reconstruction")
 
 
 class Clock(Callback):

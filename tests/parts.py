@@ -1,6 +1,7 @@
 """The smallest generators, refiners and pairs that an objective can be tried on."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ LATENT_DIM = 6
 
 
 CLASSES = 2
+REFINING = ("evidence", "spectral")  # objectives that teach the refiner, not the generator
 
 
 class LinearGenerator(Generator):
@@ -83,6 +85,19 @@ PAIRED = {"correction", "reconstruction"}
 def objectives() -> list[str]:
     """Names of the objectives that need nothing to be observed."""
     return [name for name in members("objective") if name not in PAIRED]
+
+
+def command(group: str, name: str) -> list[str]:
+    """What the YAML's own comment says to type for it, e.g. with the data that it is made for."""
+    text = (CONF / group / f"{name}.yaml").read_text()
+    comment = re.search(rf"^#.*?\b({group}={name}\b.*)$", text, re.M)
+    return re.findall(r"[+\w@.]+=[^\s;()]+", comment[1]) if comment else [f"{group}={name}"]
+
+
+def small_command(group: str, name: str) -> list[str]:
+    """The same, with short recordings."""
+    words = command(group, name)
+    return [*words, "data.length=512"] if "data=spoken_digits" in words else words
 
 
 def build(group: str, name: str, pair: Pair, *overrides: str) -> Any:

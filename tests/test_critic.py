@@ -10,7 +10,11 @@ from stable_diffusion_lab.objective.adversarial import Verdict
 from stable_diffusion_lab.objective.critic.convolutional import Convolutional
 from stable_diffusion_lab.objective.critic.mlp import MLP
 
-PAIRS = {"convolutional": [(1, 8, 8), (3, 28, 28), (1, 9, 13)], "mlp": [(24,), (5, 3), (1, 8, 8)]}
+PAIRS = {
+    "convolutional": [(1, 8, 8), (3, 28, 28), (1, 9, 13)],
+    "mlp": [(24,), (5, 3), (1, 8, 8)],
+    "wavegan": [(1, 64), (2, 100), (1, 17)],
+}
 CASES = [(name, shape) for name in parts.members("critic") for shape in PAIRS[name]]
 
 

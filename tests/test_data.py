@@ -1,12 +1,14 @@
 """Data sets: what is loaded, how it is split, and what is said about bad files."""
 
 import gzip
+import io
 import os
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.digits import Digits
 from stable_diffusion_lab.data.idx import read_idx
 from stable_diffusion_lab.data.image_folder import ImageFolder
+from stable_diffusion_lab.data.image_table import ImageTable
 from stable_diffusion_lab.data.mnist import MNIST
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.modality import image as modality
@@ -333,3 +336,51 @@ def test_no_data_set_imports_torchvision() -> None:
         "stable_diffusion_lab.data.digits; sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).returncode == 0
+
+
+def write_table(
+    folder: Path, part: str, images: np.ndarray, labels: list[int], damage: int | None = None
+) -> Path:
+    """A Parquet file with images as PNG, one of them damaged."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    records = []
+    for row, pixels in enumerate(images):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="PNG")
+        records.append({"bytes": b"no image" if row == damage else buffer.getvalue(), "path": f"{row}.png"})
+    file = folder / f"{part}-00000-of-00001.parquet"
+    parquet.write_table(pyarrow.table({"img": records, "label": labels}), file)
+    return file
+
+
+def test_tables_give_every_image_with_its_label(tmp_path: Path) -> None:
+    pixels = noise(12, 6, 5, 3)
+    write_table(tmp_path, "train", pixels[:9], list(range(9)))
+    write_table(tmp_path, "test", pixels[9:], [0, 1, 2])
+    data = ImageTable(str(tmp_path), (3, 6, 5), held_out=2, classes=9)
+    assert [len(split.samples) for split in data.splits.values()] == [7, 2, 3]
+    for split in (data.train, data.validation):
+        for image, label in zip(split.samples, split.labels, strict=True):
+            assert np.array_equal(image.permute(1, 2, 0).numpy(), pixels[label])
+    again = ImageTable(str(tmp_path), (3, 6, 5), held_out=2, classes=9)
+    assert again.fingerprint == data.fingerprint
+
+
+def test_tables_name_what_is_wrong_with_them(tmp_path: Path) -> None:
+    def load(**facts: Any) -> ImageTable:
+        return ImageTable(str(tmp_path), **{"shape": (3, 6, 5), "held_out": 2, "classes": 9, **facts})
+
+    with pytest.raises(DataError, match=r"no train-\*.parquet"):
+        load()
+    write_table(tmp_path, "test", noise(3, 6, 5, 3), [0, 1, 2])
+    file = write_table(tmp_path, "train", noise(5, 6, 5, 3), [0] * 5, damage=3)
+    with pytest.raises(DataError, match=r"train-.*row 3 holds no image"):
+        load()
+    write_table(tmp_path, "train", noise(5, 6, 5, 3), [0] * 5)
+    with pytest.raises(DataError, match=r"row 0 is \[3, 6, 5\], data.shape is \[3, 8, 8\]"):
+        load(shape=(3, 8, 8))
+    with pytest.raises(DataError, match="picture"):
+        load(image="picture")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DataError, match="fetch it again"):
+        load()

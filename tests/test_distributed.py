@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import parts
 import pytest
 
-from stable_diffusion_lab.command.config_path import CONF
 from stable_diffusion_lab.training.checkpoint import latest
 from stable_diffusion_lab.training.checkpoint_file import read
 
@@ -23,7 +23,7 @@ SMALL = [
     "metric=frechet",
 ]
 
-OBJECTIVES = sorted({path.stem for path in CONF.glob("objective/*.yaml")} - {"evidence", "none"})
+OBJECTIVES = [name for name in parts.objectives() if name not in ("none", *parts.REFINING)]
 CASES = [f"objective={name}" for name in OBJECTIVES] + ["generator=mixture"]
 
 

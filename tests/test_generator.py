@@ -1,6 +1,7 @@
 """Every generator that conf/generator names, and what is special about each."""
 
 import numpy as np
+import parts
 import pytest
 import torch
 from sklearn.mixture import GaussianMixture
@@ -19,7 +20,7 @@ NAMES = sorted(path.stem for path in (CONF / "generator").glob("*.yaml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name: str) -> None:
-    generator = build(compose("train", [f"generator={name}"]).generator)
+    generator = build(compose("train", parts.small_command("generator", name)).generator)
     assert isinstance(generator, Generator)
     generator.initialise([torch.randn(200, *generator.shape)], torch.arange(200) % 10)
     noise = torch.randn(6, generator.noise_dim)

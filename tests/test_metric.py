@@ -15,12 +15,20 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from stable_diffusion_lab.error import DataError
-from stable_diffusion_lab.metric import density_coverage, frechet, kernel, neighbours, precision_recall
+from stable_diffusion_lab.metric import (
+    density_coverage,
+    frechet,
+    inception_discriminative,
+    kernel,
+    neighbours,
+    precision_recall,
+)
 from stable_diffusion_lab.metric.base import Metric
 
 CONF = Path(__file__).parent.parent / "conf" / "metric"
 FRECHET, KERNEL = frechet.Frechet(), kernel.Kernel()
 PRECISION_RECALL, DENSITY_COVERAGE = precision_recall.PrecisionRecall(3), density_coverage.DensityCoverage(5)
+INCEPTION = inception_discriminative.InceptionDiscriminative()
 ALL: list[Metric] = [
     instantiate(yaml.safe_load(file.read_text())[file.stem]) for file in sorted(CONF.glob("*.yaml"))
 ]
@@ -233,3 +241,28 @@ def test_metrics_leave_the_global_random_state_alone(metric: Metric) -> None:
     before = torch.get_rng_state()
     metric(normal(50, 8, seed=0), normal(50, 8, seed=1))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_hyperplane_is_wrong_half_the_time_where_nothing_differs_and_never_where_it_can_separate() -> None:
+    real = normal(2000, 4, seed=0)
+    same = INCEPTION(real, normal(2000, 4, seed=1))
+    assert all(0.45 < value < 0.51 for value in same.values())
+    assert INCEPTION(real, real) == {"u_ids": 0.5, "p_ids": 0.5}
+    assert INCEPTION(real, normal(2000, 4, seed=1, shift=20.0)) == {"u_ids": 0, "p_ids": 0}
+
+
+def test_discriminative_scores_of_shifted_gaussians_are_known() -> None:
+    shift = torch.tensor(
+        [2.0, 0, 0, 0]
+    ).double()  # along it, errors are at a half, and differences have sqrt(2)
+    found = INCEPTION(normal(4000, 4, seed=0), normal(4000, 4, seed=1) + shift)
+    tail = [0.5 * math.erfc(x / math.sqrt(2)) for x in (1.0, 2.0 / math.sqrt(2))]
+    assert found == pytest.approx({"u_ids": tail[0], "p_ids": tail[1]}, abs=0.015)
+
+
+def test_paired_scores_compare_each_sample_with_its_own() -> None:
+    real = normal(500, 4, seed=0, scale=10.0)
+    restored = real - torch.tensor([0.5, 0, 0, 0]).double()
+    assert INCEPTION(real, restored)["p_ids"] == 0
+    assert INCEPTION(real, restored.flip(0))["p_ids"] == pytest.approx(0.5, abs=0.05)
+    assert INCEPTION(real, restored[:-1])["p_ids"] == pytest.approx(0.5, abs=0.05)

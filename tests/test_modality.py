@@ -1,17 +1,22 @@
 """What samples are: there and back without loss, and pictures that show what is there."""
 
+import io
+
 import numpy
 import pytest
 import torch
+from PIL import Image as Picture
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.modality import image, vector
+from stable_diffusion_lab.modality import audio, image, vector
 from stable_diffusion_lab.modality.base import Modality
 
 IMAGES = torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8)
 POINTS = torch.randn(500, 3)
-EACH = pytest.mark.parametrize(("modality", "stored"), [(image.Image(), IMAGES), (vector.Vector(), POINTS)])
+WAVES = torch.randint(-(2**15), 2**15, (9, 2, 700), dtype=torch.int16)
+KINDS = [(image.Image(), IMAGES), (vector.Vector(), POINTS), (audio.Audio(8000), WAVES)]
+EACH = pytest.mark.parametrize(("modality", "stored"), KINDS)
 
 
 def brightness(panel: object) -> Tensor:
@@ -52,7 +57,7 @@ def test_arrays_are_what_others_expect() -> None:
 
 def test_every_image_is_a_file_of_its_own_and_a_vector_is_none() -> None:
     pairs = zip(image.Image().files(IMAGES), image.Image().array(IMAGES), strict=True)
-    assert all((numpy.asarray(file) == array).all() for file, array in pairs)
+    assert all((numpy.asarray(Picture.open(io.BytesIO(file))) == array).all() for file, array in pairs)
     with pytest.raises(ConfigError, match=r"say samples\.npz or grid\.png"):
         vector.Vector().files(POINTS)
 

@@ -1,5 +1,6 @@
 """Every refiner that conf/refiner names."""
 
+import parts
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ NAMES = sorted(path.stem for path in (CONF / "refiner").glob("*.yaml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name: str) -> None:
-    refiner = build(compose("train", [f"refiner={name}"]).refiner)
+    refiner = build(compose("train", parts.small_command("refiner", name)).refiner)
     assert isinstance(refiner, Refiner)
     x = torch.rand(5, *refiner.shape) * 2 - 1
     posterior = refiner.encode(x)
@@ -29,9 +30,9 @@ def test_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_learns_to_explain_a_few_images(name: str) -> None:
+def test_learns_to_explain_a_few_samples(name: str) -> None:
     torch.manual_seed(0)
-    refiner = build(compose("train", [f"refiner={name}"]).refiner)
+    refiner = build(compose("train", parts.small_command("refiner", name)).refiner)
     x = torch.rand(8, *refiner.shape) * 2 - 1
     before = refiner.elbo(x, x).mean().item()
     optimizer = torch.optim.Adam(refiner.parameters(), 3e-3)

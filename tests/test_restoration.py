@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch, Draft, Observation
-from stable_diffusion_lab.command.build import build
-from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.error import ConfigError
@@ -36,58 +34,6 @@ def restorer(task: Restoration | None = None) -> Pair:
     torch.manual_seed(0)
     task = task or Restoration({"box": CentreBox(0.5)})
     return Pair(UNet(4, SHAPE, 4, 2, 8), parts.LinearRefiner(SHAPE, 6), Pixels(), task)
-
-
-@pytest.mark.parametrize("name", [name for name in parts.members("damage") if name != "none"])
-def test_every_damage_keeps_its_word(name: str) -> None:
-    config = compose("train", ["data=mnist", "task=restoration", f"damage={name}"])
-    (damage,) = (build(node) for node in config.damage.values())
-    clean = torch.rand(12, 3, 28, 28, generator=rng(7)) * 2 - 1
-    whole = torch.ones(12, 1, 28, 28)
-    before = clean.clone()
-    observed = damage(Observation(clean, whole, whole), rng())
-    assert torch.equal(clean, before) and torch.equal(whole, torch.ones_like(whole)), (
-        "changed what it was given"
-    )
-    assert observed.sample.shape == clean.shape and observed.sample.isfinite().all()
-    for mask in (observed.seen, observed.exact):
-        assert mask.shape == whole.shape and set(mask.unique().tolist()) <= {0.0, 1.0}
-    assert (observed.exact <= observed.seen).all(), "exact without being seen"
-    known = observed.exact.bool().expand_as(clean)
-    assert torch.equal(observed.sample[known], clean[known])
-    assert not observed.sample[~observed.seen.bool().expand_as(clean)].any(), "hidden values are not 0"
-    if damage.keeps:
-        assert torch.equal(observed.seen, observed.exact)
-    assert not torch.equal(observed.sample, clean), "nothing was damaged"
-    again = damage(Observation(clean, whole, whole), rng())
-    assert all(torch.equal(a, b) for a, b in zip(observed, again, strict=True)), "not a function of its seed"
-    later = damage(Observation(observed.sample, observed.seen, torch.zeros_like(whole)), rng(1))
-    assert not later.exact.any(), "claims to know what an earlier damage has spoilt"
-
-
-@pytest.mark.parametrize("name", [name for name in parts.members("damage") if name != "none"])
-def test_every_damage_has_a_gradient(name: str) -> None:
-    config = compose("train", ["data=mnist", "task=restoration", f"damage={name}"])
-    (damage,) = (build(node) for node in config.damage.values())
-    clean = (torch.rand(4, 3, 28, 28, generator=rng(7)) * 2 - 1).requires_grad_()
-    whole = torch.ones(4, 1, 28, 28)
-    damage(Observation(clean, whole, whole), rng()).sample.sum().backward()
-    assert clean.grad is not None and clean.grad.isfinite().all() and clean.grad.any()
-
-
-def test_the_box_hides_the_middle_and_nothing_else() -> None:
-    hidden = CentreBox(0.5).hidden(2, (8, 6), rng())
-    assert hidden.sum() == 2 * 4 * 3
-    assert hidden[:, 2:6, 1:4].all() or hidden[:, 2:6, 2:5].all()
-
-
-def test_noise_has_the_deviation_that_was_asked_for() -> None:
-    clean = torch.zeros(200, 1, 32, 32)
-    whole = torch.ones(200, 1, 32, 32)
-    noisy = GaussianNoise(0.3, 0.3)(Observation(clean, whole, whole), rng()).sample
-    assert noisy.std().item() == pytest.approx(0.3, rel=0.01)
-    between = GaussianNoise(0.2, 0.6)(Observation(clean, whole, whole), rng()).sample.flatten(1).std(dim=1)
-    assert 0.18 < between.min() < 0.25 and 0.55 < between.max() < 0.62
 
 
 def test_damages_follow_one_another() -> None:
@@ -141,7 +87,9 @@ def test_the_search_ends_where_the_posterior_of_a_linear_model_has_its_maximum()
     torch.testing.assert_close(found, exact, atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in parts.objectives() if name not in ("none", "evidence")])
+@pytest.mark.parametrize(
+    "name", [name for name in parts.objectives() if name not in ("none", *parts.REFINING)]
+)
 def test_every_objective_teaches_to_restore(name: str) -> None:
     pair, clean = restorer(), images(9)
     noise = torch.randn(9, 4)

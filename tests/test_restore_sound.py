@@ -7,16 +7,13 @@ import numpy as np
 import parts
 import pytest
 import torch
-from PIL import Image as Picture
 
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command import restore
 from stable_diffusion_lab.command.load import Trained
 from stable_diffusion_lab.draft.pixels import Pixels
-from stable_diffusion_lab.file.base import Mask, Reader
-from stable_diffusion_lab.file.sound import SoundReader
 from stable_diffusion_lab.generator.unet import UNet
-from stable_diffusion_lab.modality.image import Image
+from stable_diffusion_lab.modality.audio import Audio
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.damage.centre_box import CentreBox
@@ -29,16 +26,6 @@ RATE, LENGTH = 8000, 32
 INPAINTING = Restoration({"box": CentreBox(0.5)})
 
 
-class Waves(Image):
-    """Waveforms, shown as bars of equal height."""
-
-    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
-        return SoundReader(shape, RATE, mask)
-
-    def panel(self, stored: torch.Tensor) -> Any:
-        return Picture.fromarray(stored[0, :1].expand(60, -1).contiguous().numpy())
-
-
 def numbers(path: Path) -> np.ndarray:
     return soundfile.read(path, dtype="int16")[0]
 
@@ -49,7 +36,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
         torch.manual_seed(0)
         shape = (channels, LENGTH)
         pair = Pair(UNet(4, shape, 4, 2, 8), parts.LinearRefiner(shape, 6), Pixels(), task).eval()
-        trained = Trained(None, pair, 0, Waves())  # type: ignore[arg-type]
+        trained = Trained(None, pair, 0, Audio(RATE))  # type: ignore[arg-type]
         monkeypatch.setattr(restore, "load", lambda run, device: trained)
 
     choose()

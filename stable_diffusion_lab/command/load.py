@@ -57,7 +57,7 @@ def load(run: Path, device: str = "cpu") -> Trained:
         if name.startswith(_AVERAGE)
     }
     fit(model, weights, path, "config.yaml beside it")
-    modality = find(config.data).modality  # without loading the data, which need not be here
+    modality = find(config.data).describe(config.data)  # without loading the data, which need not be here
     return Trained(config, model.to(pick(device)).eval(), checkpoint["batches_seen"], modality)
 
 

@@ -12,23 +12,25 @@ from omegaconf import DictConfig
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.error import ConfigError, DiskError
-from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.base import Modality, png
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
-from stable_diffusion_lab.training.gallery import png
 
 
 def sample(config: DictConfig) -> None:
     """Draw drafts and refinements and write them to a file; its ending says how.
 
     Raises:
-        ConfigError: if the ending is unknown, or the run knows no such class.
+        ConfigError: if the ending is unknown, the run knows no such class, or it restores.
     """
     out = Path(config.out)
     if out.suffix not in WRITERS:
         known = "samples.npz, grid.png, or a folder"
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
     trained = load(Path(config.run), config.device)
+    if trained.model.task.observes:
+        message = f"{config.run} draws nothing by itself, it restores; say sdlab restore input=<file>"
+        raise ConfigError("CFG-RUN", message)
     drawn = draw(trained.model, trained.modality, config.n, config.seed, config.batch_size, config.label)
     WRITERS[out.suffix](out, drawn, trained.modality)
     each = "x".join(map(str, drawn.refined.shape[1:]))
@@ -54,7 +56,7 @@ def draw(
 
 
 def write_npz(out: Path, drawn: Sample, modality: Modality) -> None:
-    """Arrays ``samples`` and ``drafts``; of images uint8, N x H x W (x C); of vectors float32, N x D."""
+    """Arrays ``samples`` and ``drafts``; as the modality gives them to others (see ``array`` of each)."""
     buffer = io.BytesIO()
     numpy.savez(buffer, samples=modality.array(drawn.refined), drafts=modality.array(drawn.draft))
     write_atomically(out, buffer.getbuffer())
@@ -68,9 +70,11 @@ def write_picture(out: Path, drawn: Sample, modality: Modality) -> None:
 def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
     """``drafts/00000.png`` ... and ``samples/00000.png`` ..., in a folder that appears when all are there.
 
+    The files are of the modality's own kind: PNG for images, WAV for recordings.
+
     Raises:
-        ConfigError: if there is something in the folder already: old and new images would mix; or if
-            a sample by itself is no picture.
+        ConfigError: if there is something in the folder already: old and new files would mix; or if
+            a sample by itself makes no file.
         DiskError: if it cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -79,10 +83,10 @@ def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
     part = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
-        for name, images in folders.items():
+        for name, files in folders.items():
             (part / name).mkdir(parents=True)
-            for index, image in enumerate(images):
-                image.save(part / name / f"{index:05d}.png")
+            for index, data in enumerate(files):
+                (part / name / f"{index:05d}{modality.suffix}").write_bytes(data)
         part.replace(out)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)

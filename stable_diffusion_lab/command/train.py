@@ -74,7 +74,8 @@ def train(config: DictConfig) -> None:
     if first:
         found = scores(evaluator, system.average, "test", system.batches_seen)
         publish(evaluator, found, start.run / "test.json")
-        print(f"{start.run}\nnext: sdlab sample run={start.run}")
+        use = "restore input=<file>" if system.model.task.observes else "sample"
+        print(f"{start.run}\nnext: sdlab {use} run={start.run}")
         print(f"      sdlab train resume={start.run} trainer.max_steps={2 * system.batches_seen}")
 
 

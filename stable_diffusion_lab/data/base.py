@@ -1,8 +1,9 @@
 """What every data set is once it is loaded."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -15,7 +16,8 @@ class Split(NamedTuple):
     """Samples in memory.
 
     Attributes:
-        samples: as the modality stores them: images ``[N, C, H, W]`` uint8, vectors ``[N, D]`` float32.
+        samples: as the modality stores them: images ``[N, C, H, W]`` uint8, recordings ``[N, C, T]``
+            int16, vectors ``[N, D]`` float32.
         labels: class of each sample, ``[N]`` int64; ``None`` where the data has no labels.
     """
 
@@ -39,7 +41,7 @@ class Data:
             where ``classes`` are promised, it has no labels or one that is not from 0 to K - 1.
 
     Attributes:
-        modality: what a sample is; a fact about the class, known without loading anything.
+        modality: what a sample is.
     """
 
     modality: Modality = Image()
@@ -64,6 +66,15 @@ class Data:
             self._check(part, split.samples)
             if classes:
                 self._check_labels(part, split.labels)
+
+    @classmethod
+    def describe(cls, settings: Mapping[str, Any]) -> Modality:
+        """What a sample is, known without loading anything.
+
+        Args:
+            settings: the constructor's arguments by name.
+        """
+        return cls.modality
 
     @property
     def splits(self) -> dict[str, Split]:

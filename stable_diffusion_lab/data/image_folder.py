@@ -1,9 +1,7 @@
 """Any folder of images."""
 
-import hashlib
 import os
 import struct
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,10 +11,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
+from stable_diffusion_lab.data.folder import divided, find, tenth, whole
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.picture_file import FORMATS, PIXEL_LIMIT, SUFFIXES
 
-NAMED_PROBLEMS = 10
 MODES = {1: "L", 3: "RGB"}
 
 
@@ -52,32 +50,12 @@ class ImageFolder(Data):
         if channels not in MODES:
             raise ConfigError("CFG-VALUE", f"data.channels: {channels}; choose from [1, 3]")
         folder = Path(path)
-        files = sorted(_find(folder))
+        files = sorted(find(folder, SUFFIXES))
         if not files:
             raise DataError("DATA-EMPTY", f"{folder}: no images; they end in {' '.join(sorted(SUFFIXES))}")
         images = _decode_all(folder, files, size, channels)
-        share = np.array([_tenth(file) for file in files])
-        parts = (share < 8, share == 8, share == 9)
-        splits = (Split(images[torch.from_numpy(part)], None) for part in parts)
+        splits = (Split(images[part], None) for part in divided(torch.tensor([tenth(f) for f in files])))
         super().__init__(name, shape, *splits, classes=classes)
-
-
-def _find(folder: Path) -> Iterator[str]:
-    """Paths of images relative to the folder."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError("DATA-MISSING", f"{error.filename}: {error.strerror}; set data.path") from error
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield (Path(parent) / name).relative_to(folder).as_posix()
-
-
-def _tenth(file: str) -> int:
-    """Which of ten equal shares of all possible paths a path falls into."""
-    return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big") % 10
 
 
 def _decode_all(folder: Path, files: list[str], size: int, channels: int) -> torch.Tensor:
@@ -101,15 +79,7 @@ def _decode_all(folder: Path, files: list[str], size: int, channels: int) -> tor
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = list(pool.map(attempt, files))
-    problems = [result for result in results if isinstance(result, str)]
-    if problems:
-        rest = len(problems) - NAMED_PROBLEMS
-        named = "; ".join(problems[:NAMED_PROBLEMS]) + (f"; and {rest} more" if rest > 0 else "")
-        message = (
-            f"{folder}: {len(problems)} of {len(files)} images unreadable, remove or replace them: {named}"
-        )
-        raise DataError("DATA-IMAGE", message.replace("\n", " "))
-    return torch.from_numpy(np.stack([result for result in results if not isinstance(result, str)]))
+    return torch.from_numpy(np.stack(whole(results, "DATA-IMAGE", folder, "images")))
 
 
 def _decode(path: Path, size: int, channels: int) -> np.ndarray:

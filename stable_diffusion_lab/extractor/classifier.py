@@ -1,31 +1,14 @@
 """Features of a classifier trained on the data's own labels."""
 
-import hashlib
-import logging
-import os
-from pathlib import Path
-from pickle import UnpicklingError
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from functools import partial
 
 from stable_diffusion_lab.bounds import PositiveInt, Seed
-from stable_diffusion_lab.error import DataError, DiskError
-from stable_diffusion_lab.extractor import base
-from stable_diffusion_lab.extractor.base import Extractor, TrainingData, convolutional_body
-from stable_diffusion_lab.layer.seeding import fold, seeded
-
-BATCH = 128
-PEAK_RATE = 3e-3
-log = logging.getLogger(__name__)
+from stable_diffusion_lab.extractor.base import convolutional_body
+from stable_diffusion_lab.extractor.supervised import Supervised
 
 
-class Classifier(Extractor):
-    """The last hidden layer of a small convolutional classifier.
-
-    Trained once on the training split, on the CPU, and kept in the cache under a name that changes with
-    the data, the settings and the source of this file. The judge is the same for all runs on a machine.
+class Classifier(Supervised):
+    """The last hidden layer of a small convolutional classifier of images.
 
     Args:
         shape: ``(C, H, W)`` of a sample.
@@ -33,7 +16,12 @@ class Classifier(Extractor):
         channels: channels of the first convolution.
         steps: batches of 128 to train for.
         seed: initial weights and order of the data.
+
+    Raises:
+        ConfigError: if ``shape`` is not that of an image.
     """
+
+    without_labels = "random_convolution"
 
     def __init__(
         self,
@@ -43,71 +31,4 @@ class Classifier(Extractor):
         steps: PositiveInt = 1200,
         seed: Seed = 0,
     ) -> None:
-        with seeded(fold(seed)):
-            super().__init__(convolutional_body(shape, channels, feature_dim), feature_dim)
-        self.steps = steps
-        self.seed = seed
-
-    def prepare(self, data: TrainingData, cache: Path) -> None:
-        """Load the weights from the cache, or train and put them there.
-
-        Raises:
-            DataError: if the data has no labels.
-            DiskError: if the cache cannot be written.
-        """
-        images, labels = data.train
-        if labels is None:
-            message = f"{data.name} has no labels to train a classifier on; say extractor=random_convolution"
-            raise DataError("DATA-LABELS", message)
-        path = cache / f"classifier-{data.name}-{self._key(data)}.pt"
-        weights = _load(path)
-        if weights is None:
-            log.info("training the classifier that judges samples; kept in %s", path)
-            self._train(images, labels)
-            self.calibrate(images)
-            _save(self.state_dict(), path)
-        else:
-            self.load_state_dict(weights)
-
-    def _key(self, data: TrainingData) -> str:
-        source = b"".join(Path(file).read_bytes() for file in (__file__, base.__file__))
-        parts = f"{data.fingerprint} {self.body} {self.steps} {self.seed}".encode()
-        return hashlib.sha256(parts + source).hexdigest()[:16]
-
-    @torch.enable_grad()
-    def _train(self, images: Tensor, labels: Tensor) -> None:
-        """Adam with a one-cycle rate over ``steps`` batches drawn with replacement."""
-        self.body.requires_grad_(True)
-        with seeded(fold(self.seed, 1)):
-            network = nn.Sequential(self.body, nn.Linear(self.feature_dim, int(labels.max()) + 1))
-            optimizer = torch.optim.AdamW(network.parameters())
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=self.steps)
-            for _ in range(self.steps):
-                chosen = torch.randint(len(labels), (BATCH,))
-                logits = network(self.modality.to_sample(images[chosen]))
-                loss = functional.cross_entropy(logits, labels[chosen])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-        self.body.requires_grad_(False)
-
-
-def _load(path: Path) -> dict[str, Tensor] | None:
-    """Weights from the cache; none if they are not there or damaged."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, UnpicklingError):
-        return None
-
-
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    """Write beside the final name, then rename: no reader sees half a file."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(weights, part)
-        os.replace(part, path)
-    except OSError as error:
-        message = f"{path}: {error.strerror}; set SDLAB_CACHE to a folder that can be written"
-        raise DiskError("DISK-CACHE", message) from error
+        super().__init__(partial(convolutional_body, shape, channels, feature_dim), feature_dim, steps, seed)

@@ -30,12 +30,18 @@ class RandomConvolution(Extractor):
         seed: Seed = 0,
     ) -> None:
         with seeded(fold(seed)):
-            super().__init__(convolutional_body(shape, channels, feature_dim), feature_dim)
-            for parameter in self.body.parameters():
-                if parameter.dim() > 1:  # keeps the signal's size through ReLU (Saxe et al. 2014)
-                    nn.init.orthogonal_(parameter, gain=2**0.5)
+            super().__init__(random_body(shape, channels, feature_dim), feature_dim)
 
     def prepare(self, data: TrainingData, cache: Path) -> None:
         """Only the unit depends on the data; nothing is kept."""
         images, _ = data.train
         self.calibrate(images)
+
+
+def random_body(shape: tuple[int, ...], channels: int, feature_dim: int) -> nn.Sequential:
+    """``convolutional_body`` with weights that keep the signal's size through ReLU (Saxe et al. 2014)."""
+    body = convolutional_body(shape, channels, feature_dim)
+    for parameter in body.parameters():
+        if parameter.dim() > 1:
+            nn.init.orthogonal_(parameter, gain=2**0.5)
+    return body

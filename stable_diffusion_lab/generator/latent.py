@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.generator.mixture import Mixture
-from stable_diffusion_lab.layer.mlp import ResidualMLP
+from stable_diffusion_lab.layer.bend import Bend
 
 
 class Latent(Generator):
@@ -31,9 +31,6 @@ class Latent(Generator):
         ConfigError: if ``shape`` is not ``(noise_dim,)``.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         noise_dim: PositiveInt,
@@ -45,20 +42,14 @@ class Latent(Generator):
     ) -> None:
         super().__init__(noise_dim, shape)
         self.start = Mixture(noise_dim, shape, components, seed=seed)
-        self.network = ResidualMLP(noise_dim, hidden_dim, noise_dim, blocks)
-        nn.init.zeros_(self.network.leave.weight)
-        nn.init.zeros_(self.network.leave.bias)
-        self.register_buffer("mean", torch.zeros(noise_dim))
-        self.register_buffer("scale", torch.ones(noise_dim))
+        self.bend = Bend(noise_dim, hidden_dim, blocks)
 
     def forward(self, noise: Tensor) -> Tensor:
-        begun = self.start(noise)
-        return begun + self.scale * self.network((begun - self.mean) / self.scale)
+        return self.bend(self.start(noise))
 
     @torch.no_grad()
     def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:
         """Fit the start to real codes and take their mean and spread as units."""
         everything = torch.cat(list(codes))
         self.start.initialise([everything])
-        self.mean.copy_(everything.mean(dim=0))
-        self.scale.copy_(everything.std(dim=0))
+        self.bend.measure(everything)

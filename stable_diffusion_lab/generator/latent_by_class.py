@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.generator.conditional import Conditional
 from stable_diffusion_lab.generator.mixture import Mixture
+from stable_diffusion_lab.layer.bend import Bend
 from stable_diffusion_lab.layer.label import one_hot
-from stable_diffusion_lab.layer.mlp import ResidualMLP
 
 
 class LatentByClass(Conditional):
@@ -32,9 +32,6 @@ class LatentByClass(Conditional):
         ConfigError: if ``shape`` is not ``(noise_dim,)``, or there are no classes.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         noise_dim: PositiveInt,
@@ -49,16 +46,11 @@ class LatentByClass(Conditional):
         self.components = components
         self.seed = seed
         self.start = Mixture(noise_dim, shape, classes * components)
-        self.network = ResidualMLP(noise_dim + classes, hidden_dim, noise_dim, blocks)
-        nn.init.zeros_(self.network.leave.weight)
-        nn.init.zeros_(self.network.leave.bias)
-        self.register_buffer("mean", torch.zeros(noise_dim))
-        self.register_buffer("scale", torch.ones(noise_dim))
+        self.bend = Bend(noise_dim, hidden_dim, blocks, classes)
 
     def forward(self, noise: Tensor) -> Tensor:
         begun = self.start(noise)
-        told = one_hot(self.label(noise), self.classes).to(begun)
-        return begun + self.scale * self.network(torch.cat([(begun - self.mean) / self.scale, told], dim=1))
+        return self.bend(begun, one_hot(self.label(noise), self.classes).to(begun))
 
     def count(self, labels: Tensor | None) -> Tensor:
         counts = super().count(labels)
@@ -88,5 +80,4 @@ class LatentByClass(Conditional):
             self.start.means[part] = fitted.means
             self.start.factors[part] = fitted.factors
             below = above
-        self.mean.copy_(everything.mean(dim=0))
-        self.scale.copy_(everything.std(dim=0))
+        self.bend.measure(everything)

@@ -82,7 +82,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         h = self.norm(self.first(x))
         if self.film is not None and condition is not None:
-            told = self.film(condition).view(len(h), -1, *[1] * (h.dim() - 2))
+            told = self.film(condition).view(len(h), 2 * h.shape[1], *[1] * (h.dim() - 2))
             scale, shift = told.chunk(2, dim=1)
             h = h * (1 + scale) + shift
         return x + self.second(h)

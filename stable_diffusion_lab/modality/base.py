@@ -1,5 +1,6 @@
 """What a sample is: how it is stored, and how it is shown."""
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -12,17 +13,21 @@ from stable_diffusion_lab.file.base import Mask, Reader
 
 
 class Modality(ABC):
-    """Between samples as networks see them and samples as they are kept. Has no state.
+    """Between samples as networks see them and samples as they are kept. Holds no data.
 
     Attributes:
         noun: what several samples are called in a message.
         entry: what one number of a sample is called.
         crowd: how many samples a picture of a distribution wants.
+        suffix: how the name of a file ends that holds one sample.
+        apart: how many samples of each stage are kept as such files beside a picture, which does not say all.
     """
 
     noun: str
     entry: str
     crowd: int
+    suffix: str
+    apart: int = 0
 
     @abstractmethod
     def to_sample(self, stored: Tensor) -> Tensor:
@@ -41,11 +46,11 @@ class Modality(ABC):
         """One picture of all stored samples ``[N, ...]``."""
 
     @abstractmethod
-    def files(self, stored: Tensor) -> Iterable[Image.Image]:
-        """A picture of each stored sample.
+    def files(self, stored: Tensor) -> Iterable[bytes]:
+        """Each stored sample by itself, as the bytes of a file.
 
         Raises:
-            ConfigError: if one sample by itself is no picture.
+            ConfigError: if one sample by itself makes no file, or what writes it is not installed.
         """
 
     def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
@@ -70,3 +75,10 @@ class Modality(ABC):
         for index, panel in enumerate(panels):
             together.paste(panel, (step * index, 0))
         return together
+
+
+def png(picture: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()

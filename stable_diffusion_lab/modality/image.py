@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from stable_diffusion_lab.file.base import Mask, Reader
 from stable_diffusion_lab.file.picture import PictureReader
-from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.base import Modality, png
 
 _LEGIBLE = 56  # pixels: smaller images are enlarged to about this size
 _GREY = 128
@@ -23,6 +23,7 @@ class Image(Modality):
     noun = "images"
     entry = "pixel"
     crowd = 64
+    suffix = ".png"
 
     def to_sample(self, stored: Tensor) -> Tensor:
         return stored.float() / 127.5 - 1
@@ -40,8 +41,8 @@ class Image(Modality):
         """A square grid."""
         return grid(stored, columns=math.isqrt(len(stored) - 1) + 1)
 
-    def files(self, stored: Tensor) -> Iterable[Picture.Image]:
-        return map(Picture.fromarray, self.array(stored))
+    def files(self, stored: Tensor) -> Iterable[bytes]:
+        return (png(Picture.fromarray(each)) for each in self.array(stored))
 
     def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
         return PictureReader(shape, mask)

@@ -22,6 +22,7 @@ class Vector(Modality):
     noun = "vectors"
     entry = "coordinate"
     crowd = 10_000
+    suffix = ""
 
     def to_sample(self, stored: Tensor) -> Tensor:
         return stored.float()
@@ -45,5 +46,5 @@ class Vector(Modality):
         picture = Image.fromarray(grey.round().to(torch.uint8).numpy())
         return picture.resize((BINS * ENLARGED, BINS * ENLARGED), Image.Resampling.NEAREST)
 
-    def files(self, stored: Tensor) -> Iterable[Image.Image]:
+    def files(self, stored: Tensor) -> Iterable[bytes]:
         raise ConfigError("CFG-VALUE", "out: a vector is no picture; say samples.npz or grid.png")

@@ -29,7 +29,7 @@ class Evidence(Objective):
 
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
         clean = batch.clean
-        observed = clean + self.noise_scale * torch.randn_like(clean)
+        observed = clean + self.noise_scale * torch.randn_like(clean) if self.noise_scale else clean
         distortion, rate = model.refiner.bound(clean, observed)
         return {
             "refiner/distortion": distortion.mean() / clean[0].numel(),

@@ -40,7 +40,10 @@ class Task(ABC):
         """
 
     def complete(self, sample: Tensor, observed: Observation | None) -> Tensor:
-        """Put what is known exactly into samples ``[B, ...]``, bit for bit; the rest stays as it is."""
+        """Put what is known exactly into samples ``[B, ...]``; the rest stays as it is.
+
+        Bit for bit where ``observed`` says that the sample itself was seen.
+        """
         if observed is None:
             return sample
         return torch.where(observed.exact > 0, observed.sample.to(sample.dtype), sample)

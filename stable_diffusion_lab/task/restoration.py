@@ -14,6 +14,9 @@ from stable_diffusion_lab.task.damage.base import Damage
 class Restoration(Task):
     """Clean samples go through one damage after another, as the config lists them.
 
+    Where there is a single one, samples are also completed by what it can tell of them (``Damage.project``):
+    after a second one, or before, that would no longer hold.
+
     Args:
         damages: by name, in order.
 
@@ -29,13 +32,21 @@ class Restoration(Task):
                 "CFG-VALUE", "task.damages: there are none; say damage=strokes, or task=generation"
             )
         self.damages = dict(damages)
+        self.only = next(iter(damages.values())) if len(damages) == 1 else None
 
     def observe(self, clean: Tensor, rng: torch.Generator) -> Observation:
         everything = clean.new_ones(len(clean), 1, *clean.shape[2:])
         observed = Observation(clean, everything, everything)
-        for damage in self.damages.values():
-            observed = damage(observed, rng)
+        # Not in half precision, in which a cosine transform or a blur would be another damage.
+        with torch.autocast(clean.device.type, enabled=False):
+            for damage in self.damages.values():
+                observed = damage(observed, rng)
         return observed
+
+    def complete(self, sample: Tensor, observed: Observation | None) -> Tensor:
+        if observed is not None and self.only is not None:
+            sample = self.only.project(sample, observed)
+        return super().complete(sample, observed)
 
     def describe(self, sample: Tensor, seen: Tensor) -> Observation:
         trusted = all(damage.keeps for damage in self.damages.values())

@@ -1,18 +1,18 @@
 """Pictures of what the pair makes, while it learns."""
 
-import io
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from lightning import Trainer
-from PIL import Image
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.error import DiskError
 from stable_diffusion_lab.layer.seeding import fold
+from stable_diffusion_lab.modality.base import png
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.boundary import BetweenBatches, due
@@ -23,6 +23,7 @@ class Gallery(BetweenBatches):
     """Writes ``<run>/samples/step-00000500.png``: drafts on the left, their refinements on the right.
 
     Where the pair restores: damaged samples of the validation split, drafts, refinements, and the originals.
+    Of what cannot be seen there are files beside it, ``step-00000500-draft-0.wav`` and so on.
 
     The noise is the same in every picture, so that pictures of a run can be compared place by place.
 
@@ -41,27 +42,28 @@ class Gallery(BetweenBatches):
 
     def between(self, trainer: Trainer, system: System, last: bool) -> None:
         if trainer.is_global_zero and due(system.batches_seen, self.every, last):
-            path = self.run / "samples" / f"step-{system.batches_seen:08d}.png"
+            stem = self.run / "samples" / f"step-{system.batches_seen:08d}"
             modality = self.data.modality
-            panels = [modality.to_stored(samples.cpu()) for samples in self.draw(system.average)]
+            shown = {k: modality.to_stored(x.cpu()) for k, x in self.draw(system.average).items()}
             try:
-                write_atomically(path, png(modality.picture(*panels)))
+                write_atomically(stem.with_suffix(".png"), png(modality.picture(*shown.values())))
+                self.write_apart(stem, shown)
             except DiskError as error:
                 warnings.warn(f"{error}; training goes on without it", stacklevel=2)
 
-    def draw(self, pair: Pair) -> list[Tensor]:
-        """What a picture shows, ``[crowd, ...]`` each."""
+    def draw(self, pair: Pair) -> dict[str, Tensor]:
+        """What a picture shows from left to right, ``[crowd, ...]`` each."""
         modality = self.data.modality
         clean = modality.to_sample(self.data.validation.samples[: modality.crowd])
         observed = pair.task.observe(clean, torch.Generator().manual_seed(fold(self.seed)))
         if observed is None:
-            return list(pair.generate(modality.crowd, self.seed))
+            return pair.generate(modality.crowd, self.seed)._asdict()
         drawn = pair.generate(len(clean), self.seed, observed=observed.to(pair.device))
-        return [observed.sample, *drawn, clean]
+        return {"damaged": observed.sample, **drawn._asdict(), "clean": clean}
 
-
-def png(picture: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+    def write_apart(self, stem: Path, shown: Mapping[str, Tensor]) -> None:
+        """The first few samples of each stage as files of their own, if the modality wants any."""
+        modality = self.data.modality
+        for stage, samples in shown.items() if modality.apart else ():
+            for index, data in enumerate(modality.files(samples[: modality.apart])):
+                write_atomically(stem.with_name(f"{stem.name}-{stage}-{index}{modality.suffix}"), data)

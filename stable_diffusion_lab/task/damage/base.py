@@ -4,8 +4,12 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from stable_diffusion_lab.batch import Observation
+from stable_diffusion_lab.error import ConfigError
+
+_KINDS = {0: "vectors [D]", 1: "waveforms [C, T]", 2: "images [C, H, W]"}
 
 
 class Damage(ABC):
@@ -13,11 +17,13 @@ class Damage(ABC):
 
     Attributes:
         keeps: whether what can still be seen is as it was; a mask keeps, noise does not.
+        directions: what it can damage, by the number of directions that a sample has beside its channels:
+            2 for images, 1 for waveforms, 0 for vectors.
     """
 
     keeps: ClassVar[bool] = False
+    directions: ClassVar[frozenset[int]] = frozenset({1, 2})
 
-    @abstractmethod
     def __call__(self, observed: Observation, rng: torch.Generator) -> Observation:
         """Damage what earlier ones have left.
 
@@ -28,3 +34,23 @@ class Damage(ABC):
         Raises:
             ConfigError: if samples of this shape cannot be damaged so.
         """
+        if observed.sample.dim() - 2 not in self.directions:
+            kinds = " and ".join(_KINDS[number] for number in sorted(self.directions))
+            raise self.unfit(observed.sample, f"is for {kinds}")
+        return self.apply(observed, rng)
+
+    @abstractmethod
+    def apply(self, observed: Observation, rng: torch.Generator) -> Observation:
+        """The same for samples that have directions to damage."""
+
+    def project(self, sample: Tensor, observed: Observation) -> Tensor:
+        """Change samples ``[B, ...]`` so that this damage would make of them what is observed.
+
+        Most damages do not tell how, and leave them as they are.
+        """
+        return sample
+
+    def unfit(self, sample: Tensor, why: str) -> ConfigError:
+        """The error for samples ``[B, ...]`` of a shape that this damage does not go with."""
+        name, found = type(self).__name__, list(sample.shape[1:])
+        return ConfigError("CFG-FIT", f"damage: {name} {why}, and samples are {found}; choose another damage")

@@ -17,8 +17,8 @@ class CentreBox(Mask):
     def __init__(self, side: Fraction = 0.5) -> None:
         self.side = side
 
-    def hidden(self, n: int, size: tuple[int, ...], rng: torch.Generator) -> Tensor:
-        box = torch.zeros(size, dtype=torch.bool)
+    def hidden(self, n: int, size: tuple[int, ...], rng: torch.Generator, device: torch.device) -> Tensor:
+        box = torch.zeros(size, dtype=torch.bool, device=device)
         widths = [round(self.side * full) for full in size]
         box[tuple(slice((f - w) // 2, (f - w) // 2 + w) for f, w in zip(size, widths, strict=True))] = True
         return box.expand(n, *size)

@@ -1,14 +1,14 @@
 """Additive white noise."""
 
 import torch
+from torch import Tensor
 
-from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import NonNegativeFloat
-from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.task.damage.base import Damage
+from stable_diffusion_lab.task.damage.between import Between
+from stable_diffusion_lab.task.damage.distortion import Distortion
 
 
-class GaussianNoise(Damage):
+class GaussianNoise(Distortion):
     """x + sigma e with e standard normal, sigma uniform between two bounds, one for each sample.
 
     The result is not clipped: it may leave [-1, 1].
@@ -21,15 +21,12 @@ class GaussianNoise(Damage):
         ConfigError: if ``lowest`` is above ``highest``.
     """
 
-    def __init__(self, lowest: NonNegativeFloat, highest: NonNegativeFloat) -> None:
-        if lowest > highest:
-            raise ConfigError("CFG-VALUE", f"damage lowest: {lowest} is above highest: {highest}")
-        self.lowest = lowest
-        self.highest = highest
+    directions = frozenset({0, 1, 2})
 
-    def __call__(self, observed: Observation, rng: torch.Generator) -> Observation:
-        sample, seen, _ = observed
-        shape = (len(sample), *[1] * (sample.dim() - 1))
-        sigma = self.lowest + (self.highest - self.lowest) * torch.rand(shape, generator=rng)
-        noise = sigma * torch.randn(sample.shape, generator=rng)
-        return Observation(sample + noise.to(sample) * seen, seen, torch.zeros_like(seen))
+    def __init__(self, lowest: NonNegativeFloat, highest: NonNegativeFloat) -> None:
+        self.sigma = Between(lowest, highest)
+
+    def distort(self, sample: Tensor, rng: torch.Generator) -> Tensor:
+        sigma = self.sigma.each(sample, rng)
+        noise = torch.randn(sample.shape, generator=rng).to(sample, non_blocking=True)
+        return sample + sigma * noise

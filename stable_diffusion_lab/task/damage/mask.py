@@ -15,11 +15,34 @@ class Mask(Damage):
     keeps = True
 
     @abstractmethod
-    def hidden(self, n: int, size: tuple[int, ...], rng: torch.Generator) -> Tensor:
-        """What is hidden of ``n`` samples of a height and width, or of a length: bool ``[n, *size]``."""
+    def hidden(self, n: int, size: tuple[int, ...], rng: torch.Generator, device: torch.device) -> Tensor:
+        """What is hidden of ``n`` samples of a height and width, or of a length: bool ``[n, *size]``.
 
-    def __call__(self, observed: Observation, rng: torch.Generator) -> Observation:
+        Numbers are drawn on the CPU; what is made of them is made on ``device``.
+
+        Raises:
+            ConfigError: if samples of this size cannot be hidden so.
+        """
+
+    def apply(self, observed: Observation, rng: torch.Generator) -> Observation:
         sample, seen, exact = observed
-        kept = ~self.hidden(len(sample), tuple(sample.shape[2:]), rng)
-        kept = kept[:, None].to(sample.device, sample.dtype, non_blocking=True)
+        hidden = self.hidden(len(sample), tuple(sample.shape[2:]), rng, sample.device)
+        kept = (~hidden)[:, None].to(sample.dtype)
         return Observation(sample * kept, seen * kept, exact * kept)
+
+
+def boxes(starts: list[Tensor], widths: list[Tensor], size: tuple[int, ...]) -> Tensor:
+    """The union of boxes, bool ``[n, *size]``.
+
+    Args:
+        starts: the first entry of each box, a tensor ``[n, K]`` for each direction.
+        widths: the number of its entries, likewise; 0 for no box.
+        size: of a sample, without channels.
+    """
+    inside = torch.ones((), dtype=torch.bool, device=starts[0].device)
+    for direction, (start, width, full) in enumerate(zip(starts, widths, size, strict=True)):
+        at = torch.arange(full, device=start.device)
+        within = (at >= start[..., None]) & (at < (start + width)[..., None])
+        others = [1] * (len(size) - direction - 1)
+        inside = inside & within.view(*start.shape, *[1] * direction, full, *others)
+    return inside.any(dim=1)
