@@ -20,6 +20,7 @@ VERBS = {
     "train": "stable_diffusion_lab.command.train:train",
     "evaluate": "stable_diffusion_lab.command.evaluate:evaluate",
     "sample": "stable_diffusion_lab.command.sample:sample",
+    "restore": "stable_diffusion_lab.command.restore:restore",
 }
 
 # Hydra's own command line does these; everything else is composed and checked here.

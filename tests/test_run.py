@@ -119,6 +119,17 @@ def test_samples_as_a_grid_and_as_a_folder(trained: tuple[Path, str], tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "a.npz", "folder"}
 
 
+def test_any_run_restores_a_file(trained: tuple[Path, str], tmp_path: Path) -> None:
+    pixels = numpy.random.default_rng(0).integers(0, 256, (11, 9), dtype=numpy.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    words = [f"input={tmp_path / 'x.png'}", f"out={tmp_path / 'out'}", "mask=[2,2,4,5]", "n=2", "device=cpu"]
+    assert main(["restore", f"run={trained[0]}", *words]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"x-1.png", "x-2.png", "x-sheet.png"}
+    known = numpy.ones_like(pixels, dtype=bool)
+    known[2:7, 2:6] = False
+    assert (numpy.asarray(Image.open(tmp_path / "out" / "x-1.png")) == pixels)[known].all()
+
+
 def test_mistakes_are_one_line_with_their_own_code(
     trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +145,8 @@ def test_mistakes_are_one_line_with_their_own_code(
     assert fails("sample", f"run={run}", "out=a.gif")[0] == 2
     assert fails("sample", f"run={run}", f"out={run}")[0] == 2
     assert fails("sample", f"run={run}", "device=cuda:9")[0] == 2
+    assert fails("restore", f"run={tmp_path}/none", "input=x.png")[0] == 2
+    assert fails("restore", f"run={run}", "input=x.png")[0] == 3
     (run / "lock").write_text("1 elsewhere")
     code, line = fails("train", f"resume={run}")
     assert code == 2 and "RUN-LOCKED" in line

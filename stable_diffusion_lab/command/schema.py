@@ -72,3 +72,17 @@ class SampleConfig:
     label: NonNegativeInt | None
     batch_size: PositiveInt
     device: str
+
+
+@dataclass(frozen=True)
+class RestoreConfig:
+    """``conf/restore.yaml``."""
+
+    run: str
+    input: str
+    mask: str | list[float] | None
+    n: PositiveInt
+    out: str
+    seed: Seed
+    batch_size: PositiveInt
+    device: str

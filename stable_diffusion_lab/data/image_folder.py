@@ -13,10 +13,8 @@ from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.folder import divided, find, tenth, whole
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.file.picture_file import FORMATS, PIXEL_LIMIT, SUFFIXES
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # decoders that start no other program
-PIXEL_LIMIT = 25_000_000
 MODES = {1: "L", 3: "RGB"}
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
-from stable_diffusion_lab.data.image_folder import FORMATS, MODES
+from stable_diffusion_lab.data.image_folder import MODES
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.file.picture_file import FORMATS
 
 
 class ImageTable(Data):

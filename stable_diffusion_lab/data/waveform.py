@@ -12,7 +12,8 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from stable_diffusion_lab.data.folder import whole
-from stable_diffusion_lab.modality.audio import FULL, soundfile
+from stable_diffusion_lab.file.sound import soundfile
+from stable_diffusion_lab.modality.audio import FULL
 
 VALUE_LIMIT = 200_000_000  # frames times channels of one file
 

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
-from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.file.base import Mask, Reader
+from stable_diffusion_lab.file.sound import SoundReader, soundfile
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import grid
 
@@ -66,19 +67,8 @@ class Audio(Modality):
         library = soundfile()  # now, and not when the first file is asked for
         return (_wav(library, each, self.rate) for each in stored)
 
-
-def soundfile() -> Any:
-    """The library that reads and writes sound files.
-
-    Raises:
-        ConfigError: if it is absent.
-    """
-    try:
-        import soundfile as library
-    except (ImportError, OSError) as error:  # OSError: without libsndfile
-        remedy = "pip install soundfile, or 'stable-diffusion-lab[audio]'"
-        raise ConfigError("CFG-EXTRA", f"soundfile: cannot be imported ({error}); {remedy}") from error
-    return library
+    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+        return SoundReader(shape, self.rate, mask)
 
 
 def _wav(library: Any, stored: Tensor, rate: int) -> bytes:

@@ -8,6 +8,9 @@ import numpy
 from PIL import Image
 from torch import Tensor
 
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.file.base import Mask, Reader
+
 
 class Modality(ABC):
     """Between samples as networks see them and samples as they are kept. Holds no data.
@@ -49,6 +52,20 @@ class Modality(ABC):
         Raises:
             ConfigError: if one sample by itself makes no file, or what writes it is not installed.
         """
+
+    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+        """What opens files that are to be restored.
+
+        Args:
+            shape: of one sample of the pair.
+            mask: which parts of each file are lost; what it may be, the reader says.
+
+        Raises:
+            ConfigError: if no files hold such samples, or ``mask`` is no mask for them.
+        """
+        raise ConfigError(
+            "CFG-FIT", f"run: its samples are {self.noun}, and no files of such can be restored"
+        )
 
     def picture(self, *stored: Tensor) -> Image.Image:
         """Panels of equally many stored samples ``[N, ...]`` from left to right, white lines between them."""

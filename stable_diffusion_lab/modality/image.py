@@ -9,9 +9,11 @@ from PIL import Image as Picture
 from torch import Tensor
 from torch.nn import functional
 
+from stable_diffusion_lab.file.base import Mask, Reader
+from stable_diffusion_lab.file.picture import PictureReader
 from stable_diffusion_lab.modality.base import Modality, png
 
-_LEGIBLE = 56  # pixels: smaller images are enlarged to about this height
+_LEGIBLE = 56  # pixels: smaller images are enlarged to about this size
 _GREY = 128
 
 
@@ -42,6 +44,9 @@ class Image(Modality):
     def files(self, stored: Tensor) -> Iterable[bytes]:
         return (png(Picture.fromarray(each)) for each in self.array(stored))
 
+    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+        return PictureReader(shape, mask)
+
 
 def grid(images: Tensor, columns: int) -> Picture.Image:
     """Lay images out row by row, on grey, small ones enlarged by whole factors.
@@ -50,7 +55,7 @@ def grid(images: Tensor, columns: int) -> Picture.Image:
         images: ``[N, C, H, W]`` uint8 with one or three channels.
         columns: images in a row.
     """
-    factor = max(1, _LEGIBLE // images.shape[2])
+    factor = max(1, _LEGIBLE // max(images.shape[2:]))
     large = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
     tiles = functional.pad(large, (0, 2, 0, 2), value=_GREY)
     rows = -(-len(tiles) // columns)

@@ -1,0 +1,131 @@
+"""``sdlab restore``: complete damaged files with a trained run."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from stable_diffusion_lab.command.complete import Completed, complete
+from stable_diffusion_lab.command.load import load
+from stable_diffusion_lab.command.sheet import sheet
+from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.file.base import Opened, Reader
+from stable_diffusion_lab.modality.base import Modality, png
+from stable_diffusion_lab.training.atomic import write_atomically
+
+_NAMED = 10  # problems that the last line names
+
+
+class Job(NamedTuple):
+    """One file, and what the names of its results begin with."""
+
+    path: Path
+    target: Path
+
+
+def restore(config: DictConfig) -> None:
+    """Write ``n`` completions of each file, the most probable first, and a sheet that compares them.
+
+    Raises:
+        ConfigError: if the mask or the run does not fit, or a result is there already.
+        DataError: if a file could not be restored; the others have been.
+    """
+    trained = load(Path(config.run), config.device)
+    settings: Any = OmegaConf.to_container(config)
+    reader = trained.modality.reader(trained.model.refiner.shape, settings["mask"])
+    jobs = plan(Path(config.input), Path(config.out), reader)
+    refuse_to_overwrite(jobs, config.n)
+    problems: list[DataError] = []
+    for job in jobs:
+        try:
+            opened = reader.open(job.path)
+            done = complete(trained.model, opened, config.n, config.seed, config.batch_size)
+        except DataError as error:
+            problems.append(error)
+            continue
+        print(write(job, opened, done, trained.modality), flush=True)
+    if problems:
+        raise together(problems, len(jobs))
+
+
+def together(problems: list[DataError], tried: int) -> DataError:
+    """One error of what went wrong with some of the files that were tried."""
+    if tried == 1:
+        return problems[0]
+    rest = len(problems) - _NAMED
+    named = "; ".join(error.args[0] for error in problems[:_NAMED]) + (
+        f"; and {rest} more" if rest > 0 else ""
+    )
+    return DataError("DATA-FILE", f"{len(problems)} of {tried} files not restored: {named}")
+
+
+def plan(source: Path, out: Path, reader: Reader) -> list[Job]:
+    """The files to restore, in order of their names. Hidden files and those below ``out`` are left out.
+
+    Raises:
+        DataError: if there are none.
+    """
+    if not source.exists():
+        raise DataError("DATA-MISSING", f"{source}: no such file or folder; set input")
+    if not source.is_dir():
+        return [Job(source, out / source.stem)]
+    files = sorted(_find(source, out, reader))
+    if not files:
+        endings = " ".join(sorted(reader.suffixes))
+        raise DataError("DATA-EMPTY", f"{source}: no {reader.noun}; they end in {endings}")
+    alike = Counter(file.with_suffix("") for file in files)
+    names = [file if alike[file.with_suffix("")] > 1 else file.with_suffix("") for file in files]
+    return [Job(source / file, out / name) for file, name in zip(files, names, strict=True)]
+
+
+def _find(source: Path, out: Path, reader: Reader) -> Iterator[Path]:
+    """Paths of files relative to the folder."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError("DATA-MISSING", f"{error.filename}: {error.strerror}; set input") from error
+
+    for parent, folders, names in os.walk(source, onerror=refuse):
+        here = Path(parent)
+        folders[:] = [
+            it for it in folders if not it.startswith(".") and (here / it).resolve() != out.resolve()
+        ]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in reader.suffixes:
+                yield (here / name).relative_to(source)
+
+
+def refuse_to_overwrite(jobs: list[Job], n: int) -> None:
+    """Before any work is done.
+
+    Raises:
+        ConfigError: if a result of this name, with whatever ending, is there already.
+    """
+    parents = {job.target.parent for job in jobs}
+    there = {path.with_suffix("") for parent in parents if parent.is_dir() for path in parent.iterdir()}
+    for job in jobs:
+        for name in (*map(str, range(1, n + 1)), "sheet"):
+            if job.target.with_name(f"{job.target.name}-{name}") in there:
+                taken = job.target.with_name(f"{job.target.name}-{name}")
+                raise ConfigError("CFG-VALUE", f"out: {taken} is there already; choose another folder")
+
+
+def write(job: Job, opened: Opened, done: Completed, modality: Modality) -> str:
+    """Write the results of one file.
+
+    Returns:
+        A line that says what was done.
+    """
+
+    def put(name: str, data: bytes) -> None:
+        write_atomically(job.target.with_name(f"{job.target.name}-{name}"), data)
+
+    for rank, refined in enumerate(done.refined, start=1):
+        put(f"{rank}{opened.suffix}", opened.encode(refined, done.exact))
+    put("sheet.png", png(sheet(opened, done, modality)))
+    share = (done.exact == 0).float().mean().item()
+    scores = " ".join(f"{score:.3g}" for score in done.scores.tolist())
+    first = f"{job.target}-1{opened.suffix}"
+    return f"{job.path} -> {first} ...: {share:.1%} restored, ELBO per {modality.entry} {scores}"

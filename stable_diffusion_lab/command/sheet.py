@@ -1,0 +1,30 @@
+"""One picture that compares the completions of a file."""
+
+from PIL import Image, ImageDraw
+
+from stable_diffusion_lab.command.complete import Completed
+from stable_diffusion_lab.file.base import Opened
+from stable_diffusion_lab.modality.base import Modality
+
+_LARGEST = 6000  # pixels, of either side
+_LEGIBLE = 240  # pixels: lower pictures are enlarged to about this height
+_LINE = 14  # height of the captions
+
+
+def sheet(opened: Opened, done: Completed, modality: Modality) -> Image.Image:
+    """Side by side: what was left (lost parts grey), the best completion as drafted and as refined, the other
+    completions in the order of their evidence, and how far completions are apart.
+    """
+    samples = [done.damaged, done.draft[0], *done.refined, *opened.spread(done.refined)]
+    captions = ["damaged", "draft 1", "refined 1", *map(str, range(2, len(done.refined) + 1)), "uncertainty"]
+    picture = modality.picture(*(modality.to_stored(opened.view(sample[None])) for sample in samples))
+    picture.thumbnail((_LARGEST, _LARGEST))
+    factor = max(1, _LEGIBLE // picture.height)
+    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    together = Image.new("RGB", (picture.width, picture.height + _LINE), "white")
+    together.paste(picture, (0, _LINE))
+    pen = ImageDraw.Draw(together)
+    step = (picture.width + 8 * factor) / len(captions)
+    for index, caption in enumerate(captions):
+        pen.text((index * step + 2, 1), caption, fill="black")
+    return together

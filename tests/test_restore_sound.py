@@ -1,0 +1,139 @@
+"""``sdlab restore`` of recordings: any length, and what is known stays bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import parts
+import pytest
+import torch
+
+from stable_diffusion_lab.cli import main
+from stable_diffusion_lab.command import restore
+from stable_diffusion_lab.command.load import Trained
+from stable_diffusion_lab.draft.pixels import Pixels
+from stable_diffusion_lab.generator.unet import UNet
+from stable_diffusion_lab.modality.audio import Audio
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.task.base import Task
+from stable_diffusion_lab.task.damage.centre_box import CentreBox
+from stable_diffusion_lab.task.damage.gaussian_noise import GaussianNoise
+from stable_diffusion_lab.task.restoration import Restoration
+
+soundfile = pytest.importorskip("soundfile")
+
+RATE, LENGTH = 8000, 32
+INPAINTING = Restoration({"box": CentreBox(0.5)})
+
+
+def numbers(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="int16")[0]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def choose(channels: int = 1, task: Task = INPAINTING) -> None:
+        torch.manual_seed(0)
+        shape = (channels, LENGTH)
+        pair = Pair(UNet(4, shape, 4, 2, 8), parts.LinearRefiner(shape, 6), Pixels(), task).eval()
+        trained = Trained(None, pair, 0, Audio(RATE))  # type: ignore[arg-type]
+        monkeypatch.setattr(restore, "load", lambda run, device: trained)
+
+    choose()
+    return choose
+
+
+def run(source: Path, *words: str) -> int:
+    return main(["restore", "run=x", f"input={source}", f"out={source.parent / 'out'}", "device=cpu", *words])
+
+
+def wave(length: int, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.9, 0.9, (length, channels))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("length", [20, 32, 1001])
+@pytest.mark.parametrize(
+    ("ending", "subtype", "number"),
+    [
+        ("wav", "PCM_16", "int16"),
+        ("wav", "PCM_24", "int32"),
+        ("wav", "PCM_U8", "int16"),
+        ("wav", "FLOAT", "float32"),
+        ("flac", "PCM_16", "int16"),
+        ("flac", "PCM_24", "int32"),
+    ],
+)
+def test_what_is_known_stays_bit_for_bit(
+    ending: str, subtype: str, number: str, length: int, channels: int, use: Any, tmp_path: Path
+) -> None:
+    use(channels)
+    path = tmp_path / f"x.{ending}"
+    soundfile.write(path, wave(length, channels), RATE, subtype=subtype)
+    assert run(path, f"mask=[{5 / RATE},{9 / RATE}]", "n=2") == 0
+    assert {it.name for it in (tmp_path / "out").iterdir()} == {
+        f"x-1.{ending}",
+        f"x-2.{ending}",
+        "x-sheet.png",
+    }
+    before, _ = soundfile.read(path, dtype=number, always_2d=True)
+    after, rate = soundfile.read(tmp_path / "out" / f"x-1.{ending}", dtype=number, always_2d=True)
+    info = soundfile.info(tmp_path / "out" / f"x-1.{ending}")
+    assert rate == RATE and after.shape == before.shape and info.subtype == subtype
+    lost = np.zeros(length, dtype=bool)
+    lost[5:14] = True
+    assert (after[~lost] == before[~lost]).all()
+    assert (after[lost] != before[lost]).any(axis=1).all()
+
+
+def test_a_mask_is_what_sounds_in_another_recording_and_notes_stay(use: Any, tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "x.wav", "w", RATE, 1, "PCM_16") as file:
+        file.title, file.artist = "a song", "a singer"
+        file.write(wave(100))
+    drawn = np.zeros(100)
+    drawn[40:60] = 0.5
+    soundfile.write(tmp_path / "mask.wav", drawn, RATE)
+    assert run(tmp_path / "x.wav", f"mask={tmp_path}/mask.wav", "n=1") == 0
+    before, after = numbers(tmp_path / "x.wav"), numbers(tmp_path / "out" / "x-1.wav")
+    assert ((before != after) <= (drawn > 0)).all() and (before != after).sum() > 15
+    with soundfile.SoundFile(tmp_path / "out" / "x-1.wav") as file:
+        assert (file.title, file.artist) == ("a song", "a singer")
+
+
+def test_noise_is_taken_off_everywhere(use: Any, tmp_path: Path) -> None:
+    use(1, Restoration({"noise": GaussianNoise(0.3, 0.3)}))
+    soundfile.write(tmp_path / "x.wav", wave(500), RATE)
+    assert run(tmp_path / "x.wav", "n=1") == 0
+    before, after = numbers(tmp_path / "x.wav"), numbers(tmp_path / "out" / "x-1.wav")
+    assert (before != after).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "code", "says"),
+    [
+        ("rate", "mask=[0.001,0.001]", 3, "1 channels at 16000 Hz, the run wants 1 at 8000 Hz"),
+        ("stereo", "mask=[0.001,0.001]", 3, "2 channels"),
+        ("text", "mask=[0.001,0.001]", 3, "x.wav: "),
+        ("empty", "mask=[0.001,0.001]", 3, "empty file"),
+        ("silent", "mask=[0.001,0.001]", 3, "holds no sound"),
+        ("law", "mask=[0.001,0.001]", 3, "ULAW"),
+        ("fine", "mask=[0.1,0.1]", 3, "reaches beyond its 0.0125 seconds"),
+        ("fine", "mask=auto", 3, "nothing is lost"),
+        ("fine", "mask=[0,0.0125]", 3, "everything is lost"),
+        ("fine", "mask={folder}/short.wav", 3, "has 5 samples, the recording 100"),
+        ("fine", "mask=[1,2,3]", 2, "start,length"),
+    ],
+)
+def test_mistakes_are_one_line_with_their_own_code(
+    name: str, word: str, code: int, says: str, use: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(tmp_path / "short.wav", wave(5), RATE)
+    rate, channels = 2 * RATE if name == "rate" else RATE, 2 if name == "stereo" else 1
+    subtype = "ULAW" if name == "law" else "PCM_16"
+    soundfile.write(path, wave(0 if name == "silent" else 100, channels), rate, subtype=subtype)
+    if name in ("text", "empty"):
+        path.write_bytes(b"<html>" if name == "text" else b"")
+    assert run(path, word.format(folder=tmp_path)) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line and line.count(str(path)) <= 1
