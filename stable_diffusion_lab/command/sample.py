@@ -12,10 +12,9 @@ from omegaconf import DictConfig
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.error import ConfigError, DiskError
-from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.base import Modality, png
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
-from stable_diffusion_lab.training.gallery import png
 
 
 def sample(config: DictConfig) -> None:
@@ -26,7 +25,7 @@ def sample(config: DictConfig) -> None:
     """
     out = Path(config.out)
     if out.suffix not in WRITERS:
-        known = "samples.npz, grid.png, or a folder"
+        known = "samples.npz, grid.png, samples.txt, or a folder"
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
     trained = load(Path(config.run), config.device)
     drawn = draw(trained.model, trained.modality, config.n, config.seed, config.batch_size, config.label)
@@ -65,6 +64,15 @@ def write_picture(out: Path, drawn: Sample, modality: Modality) -> None:
     write_atomically(out, png(modality.picture(drawn)))
 
 
+def write_text(out: Path, drawn: Sample, modality: Modality) -> None:
+    """Refined samples, one a line.
+
+    Raises:
+        ConfigError: if they are no text.
+    """
+    write_atomically(out, "".join(f"{line}\n" for line in modality.lines(drawn.refined)).encode())
+
+
 def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
     """``drafts/00000.png`` ... and ``samples/00000.png`` ..., in a folder that appears when all are there.
 
@@ -92,5 +100,6 @@ def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
 WRITERS: dict[str, Callable[[Path, Sample, Modality], None]] = {
     ".npz": write_npz,
     ".png": write_picture,
+    ".txt": write_text,
     "": write_folder,
 }

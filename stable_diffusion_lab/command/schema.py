@@ -21,6 +21,8 @@ class TrainConfig:
     batch_size: PositiveInt
     data: Node
     density: Node
+    cut: Node
+    tokenizer: Node
     refiner: Node
     draft: Node
     critic: Node

@@ -15,7 +15,8 @@ class Split(NamedTuple):
     """Samples in memory.
 
     Attributes:
-        samples: as the modality stores them: images ``[N, C, H, W]`` uint8, vectors ``[N, D]`` float32.
+        samples: as the modality stores them: images ``[N, C, H, W]`` uint8, vectors ``[N, D]`` float32,
+            texts ``[N, L]`` token numbers.
         labels: class of each sample, ``[N]`` int64; ``None`` where the data has no labels.
     """
 
@@ -39,7 +40,7 @@ class Data:
             where ``classes`` are promised, it has no labels or one that is not from 0 to K - 1.
 
     Attributes:
-        modality: what a sample is; a fact about the class, known without loading anything.
+        modality: what a sample is; where that depends on the files, a subclass sets it before it hands over.
     """
 
     modality: Modality = Image()
@@ -85,7 +86,7 @@ class Data:
         noun, entry = self.modality.noun, self.modality.entry
         if len(samples) == 0:
             raise DataError("DATA-EMPTY", f"{self.name}: the {part} split has no {noun}; add some")
-        if samples.shape[1:] != self.shape:
+        if samples.shape[1:] != self.modality.stored_shape(self.shape):
             found = list(samples.shape[1:])
             raise DataError("DATA-SHAPE", f"{self.name}: {noun} are {found}, set data.shape={found}")
         if samples.min() == samples.max():

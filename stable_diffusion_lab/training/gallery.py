@@ -1,11 +1,9 @@
 """Pictures of what the pair makes, while it learns."""
 
-import io
 import warnings
 from pathlib import Path
 
 from lightning import Trainer
-from PIL import Image
 
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.bounds import PositiveInt, Seed
@@ -17,7 +15,8 @@ from stable_diffusion_lab.training.system import System
 
 
 class Gallery(BetweenBatches):
-    """Writes ``<run>/samples/step-00000500.png``: drafts on the left, their refinements on the right.
+    """Writes ``<run>/samples/step-00000500.png``: drafts on the left, their refinements on the right; of text
+    a page to read, ``.txt``.
 
     The noise is the same in every picture, so that pictures of a run can be compared place by place.
 
@@ -36,17 +35,10 @@ class Gallery(BetweenBatches):
 
     def between(self, trainer: Trainer, system: System, last: bool) -> None:
         if trainer.is_global_zero and due(system.batches_seen, self.every, last):
-            path = self.run / "samples" / f"step-{system.batches_seen:08d}.png"
+            path = self.run / "samples" / f"step-{system.batches_seen:08d}{self.modality.ending}"
             drawn = system.average.generate(self.modality.crowd, self.seed)
             stored = Sample(*(self.modality.to_stored(samples.cpu()) for samples in drawn))
             try:
-                write_atomically(path, png(self.modality.picture(stored)))
+                write_atomically(path, self.modality.exhibit(stored))
             except DiskError as error:
                 warnings.warn(f"{error}; training goes on without it", stacklevel=2)
-
-
-def png(picture: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()

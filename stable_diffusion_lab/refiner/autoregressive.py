@@ -1,0 +1,94 @@
+"""A VAE whose decoder writes a text token by token."""
+
+import torch
+from torch import Tensor, nn
+
+from stable_diffusion_lab.bounds import Decay, PositiveFloat, PositiveInt
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.refiner.sequence import Sequence, straight_through
+
+
+class Autoregressive(Sequence):
+    """GRUs on both sides (Bowman et al. 2016): each token is predicted from the latents and those before it.
+
+    Tokens are taken together in patches, and each patch has its share of the latents, which the decoder
+    sees while it writes the patch; what it begins with depends on all. With ``patch = L`` the latents are one
+    summary of the whole text, as in the paper.
+
+    A decoder that sees what it has written needs no latents to write well, and may forget them (posterior
+    collapse). Against that: word dropout here, free bits in the objective, and a small ``decoder_scale``.
+
+    ``decode`` is greedy; its gradient passes each token straight through.
+
+    Args:
+        shape: ``(L, V)``; L divisible by ``patch``.
+        latent_dim: width of the latent vector; divisible by the number of patches.
+        width: of a token's embedding.
+        hidden_dim: of the decoder's state; the encoder reads both ways with half as much each.
+        patch: tokens of a patch.
+        word_dropout: share of the tokens before that the decoder does not get to see while it learns.
+        decoder_scale: see ``Sequence``.
+
+    Raises:
+        ConfigError: if patches or latents do not come out even.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        latent_dim: PositiveInt,
+        width: PositiveInt,
+        hidden_dim: PositiveInt,
+        patch: PositiveInt,
+        word_dropout: Decay,
+        decoder_scale: PositiveFloat,
+    ) -> None:
+        super().__init__(shape, latent_dim, decoder_scale, width)
+        self.patch = patch
+        self.patches = max(1, self.length // patch)
+        if self.length % patch or latent_dim % self.patches:
+            wants = f"a length divisible by refiner.patch={patch}, and latents by the number of patches"
+            message = f"refiner: {self.length} tokens and {latent_dim} latents; wants {wants}"
+            raise ConfigError("CFG-FIT", message)
+        self.word_dropout = word_dropout
+        local = latent_dim // self.patches
+        self.encoder = nn.GRU(width, hidden_dim // 2, batch_first=True, bidirectional=True)
+        self.infer = nn.Linear(4 * (hidden_dim // 2), 2 * local)
+        self.begin = nn.Parameter(torch.zeros(width))
+        self.enter = nn.Linear(latent_dim, hidden_dim)
+        self.feed = nn.Linear(local, width)
+        self.decoder = nn.GRU(2 * width, hidden_dim, batch_first=True)
+        self.leave = nn.Linear(hidden_dim, self.vocabulary)
+
+    def encode(self, x: Tensor) -> Posterior:
+        states, _ = self.encoder(self.embed(x))
+        patches = states.unflatten(1, (self.patches, -1))
+        ends = torch.cat([patches[:, :, 0], patches[:, :, -1]], dim=2)
+        mean, log_variance = self.infer(ends).chunk(2, dim=2)
+        return Posterior(mean.flatten(1), log_variance.flatten(1))
+
+    def plan(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoder is told by latents: its first state ``[1, B, hidden_dim]``, and ``[B, L, width]``."""
+        each = self.feed(h.unflatten(1, (self.patches, -1))).repeat_interleave(self.patch, dim=1)
+        return self.enter(h).tanh()[None], each
+
+    def logits(self, h: Tensor, x: Tensor) -> Tensor:
+        state, told = self.plan(h)
+        written = self.embed(x)[:, :-1]
+        if self.training:
+            seen = torch.rand(written.shape[:2], device=x.device) >= self.word_dropout
+            written = written * seen[..., None]
+        before = torch.cat([self.begin.expand(len(x), 1, -1), written], dim=1)
+        states, _ = self.decoder(torch.cat([before, told], dim=2), state)
+        return self.leave(states)
+
+    def decode(self, h: Tensor) -> Tensor:
+        state, told = self.plan(h)
+        before = self.begin.expand(len(h), -1)
+        found = []
+        for place in range(self.length):
+            out, state = self.decoder(torch.cat([before, told[:, place]], dim=1)[:, None], state)
+            found.append(self.leave(out[:, 0]).softmax(dim=-1))
+            before = straight_through(found[-1]) @ self.embedding
+        return torch.stack(found, dim=1)
