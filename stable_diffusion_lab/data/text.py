@@ -42,10 +42,10 @@ class Text(Data):
         classes: NonNegativeInt = 0,
     ) -> None:
         root = Path(path)
-        files = text_file.text_files(root)
+        home = root if root.is_dir() else root.parent
         texts = {
-            file.relative_to(root if root.is_dir() else root.parent).as_posix(): text_file.read_text(file, limit)
-            for file in files
+            file.relative_to(home).as_posix(): text_file.read_text(file, limit)
+            for file in text_file.text_files(root)
         }
         parts = cut.share(texts)
         tokenizer.learn(parts["train"])

@@ -48,8 +48,8 @@ def read_text(path: Path, limit: int) -> str:
     try:
         size = path.stat().st_size
         if size > limit:
-            message = f"{path}: {size} bytes, data.limit is {limit}; raise it if there is memory, or cut the file"
-            raise DataError("DATA-SIZE", message)
+            found = f"{size} bytes, data.limit is {limit}"
+            raise DataError("DATA-SIZE", f"{path}: {found}; raise it if there is memory, or cut the file")
         content = path.read_bytes()
     except OSError as error:
         raise DataError("DATA-MISSING", f"{path}: {error.strerror}; set data.path") from error

@@ -35,6 +35,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, width]`` to the same."""
         parts = self.project(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(*parts.unbind(0), is_causal=self.causal)
+        query, key, value = parts.unbind(0)
+        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         x = x + self.leave(seen.transpose(1, 2).flatten(2))
         return x + self.network(x)

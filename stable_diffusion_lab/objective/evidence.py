@@ -21,8 +21,8 @@ class Evidence(Objective):
     Args:
         noise_scale: size of the corruption: of numbers the standard deviation of Gaussian noise, in units of
             the range [-1, 1]; of text the share of tokens that are replaced (see ``Refiner.corrupt``).
-        free_bits: nats of the rate, on average over the batch, that cost nothing, a cure for posterior collapse
-            (Kingma et al. 2016, appendix C, with all latents in one group).
+        free_bits: nats of the rate, on average over the batch, that cost nothing: a cure for posterior
+            collapse (Kingma et al. 2016, appendix C, with all latents in one group).
     """
 
     def __init__(self, noise_scale: NonNegativeFloat = 0.0, free_bits: NonNegativeFloat = 0.0) -> None:

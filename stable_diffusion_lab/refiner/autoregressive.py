@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import Decay, PositiveFloat, PositiveInt
-from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, PositiveInt
+from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.sequence import Sequence, straight_through
 
 
 class Autoregressive(Sequence):
-    """GRUs on both sides (Bowman et al. 2016): each token is predicted from the latents and those before it.
+    """A transformer that reads, and a GRU that writes (Bowman et al. 2016): tokens follow from those before.
 
     Tokens are taken together in patches, and each patch has its share of the latents, which the decoder
     sees while it writes the patch; what it begins with depends on all. With ``patch = L`` the latents are one
@@ -24,8 +24,10 @@ class Autoregressive(Sequence):
     Args:
         shape: ``(L, V)``; L divisible by ``patch``.
         latent_dim: width of the latent vector; divisible by the number of patches.
-        width: of a token's embedding.
-        hidden_dim: of the decoder's state; the encoder reads both ways with half as much each.
+        width: of a token's embedding and of the encoder's residual stream.
+        heads: of each attention of the encoder.
+        blocks: of the encoder.
+        hidden_dim: of the decoder's state.
         patch: tokens of a patch.
         word_dropout: share of the tokens before that the decoder does not get to see while it learns.
         decoder_scale: see ``Sequence``.
@@ -39,6 +41,8 @@ class Autoregressive(Sequence):
         shape: tuple[int, ...],
         latent_dim: PositiveInt,
         width: PositiveInt,
+        heads: PositiveInt,
+        blocks: NonNegativeInt,
         hidden_dim: PositiveInt,
         patch: PositiveInt,
         word_dropout: Decay,
@@ -46,15 +50,11 @@ class Autoregressive(Sequence):
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale, width)
         self.patch = patch
-        self.patches = max(1, self.length // patch)
-        if self.length % patch or latent_dim % self.patches:
-            wants = f"a length divisible by refiner.patch={patch}, and latents by the number of patches"
-            message = f"refiner: {self.length} tokens and {latent_dim} latents; wants {wants}"
-            raise ConfigError("CFG-FIT", message)
+        self.patches = count_patches(self.length, patch, latent_dim)
         self.word_dropout = word_dropout
         local = latent_dim // self.patches
-        self.encoder = nn.GRU(width, hidden_dim // 2, batch_first=True, bidirectional=True)
-        self.infer = nn.Linear(4 * (hidden_dim // 2), 2 * local)
+        self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
+        self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * local))
         self.begin = nn.Parameter(torch.zeros(width))
         self.enter = nn.Linear(latent_dim, hidden_dim)
         self.feed = nn.Linear(local, width)
@@ -62,14 +62,15 @@ class Autoregressive(Sequence):
         self.leave = nn.Linear(hidden_dim, self.vocabulary)
 
     def encode(self, x: Tensor) -> Posterior:
-        states, _ = self.encoder(self.embed(x))
-        patches = states.unflatten(1, (self.patches, -1))
-        ends = torch.cat([patches[:, :, 0], patches[:, :, -1]], dim=2)
-        mean, log_variance = self.infer(ends).chunk(2, dim=2)
+        mean, log_variance = self.infer(self.encoder(self.embed(x))[-1]).chunk(2, dim=2)
         return Posterior(mean.flatten(1), log_variance.flatten(1))
 
+    def features(self, x: Tensor) -> list[Tensor]:
+        found = self.encoder(self.embed(x))
+        return [*found, self.infer(found[-1]).chunk(2, dim=2)[0].flatten(1)]
+
     def plan(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoder is told by latents: its first state ``[1, B, hidden_dim]``, and ``[B, L, width]``."""
+        """What latents tell the decoder: its first state ``[1, B, hidden_dim]``, and ``[B, L, width]``."""
         each = self.feed(h.unflatten(1, (self.patches, -1))).repeat_interleave(self.patch, dim=1)
         return self.enter(h).tanh()[None], each
 

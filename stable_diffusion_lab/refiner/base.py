@@ -72,7 +72,7 @@ class Refiner(nn.Module, ABC):
         return Bound(self.distortion(clean, posterior.sample()), posterior.kl())
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
-        """What samples ``[B, *shape]`` cost given latents ``[B, latent_dim]``, ``[B]``: -log p(x | h) up to a constant.
+        """-log p(x | h) ``[B]`` of samples ``[B, *shape]`` given latents ``[B, latent_dim]``, up to a constant.
 
         Here and in the two that follow the likelihood is a Gaussian around ``decode``; a refiner of something
         else than numbers says its own.
@@ -90,7 +90,7 @@ class Refiner(nn.Module, ABC):
         return torch.full((len(x),), math.prod(self.shape), dtype=x.dtype, device=x.device)
 
     def corrupt(self, x: Tensor, scale: float) -> Tensor:
-        """Samples ``[B, *shape]`` with Gaussian noise of standard deviation ``scale``: what it learns to correct."""
+        """What is to be corrected: samples ``[B, *shape]`` with noise of standard deviation ``scale``."""
         return x + scale * torch.randn_like(x)
 
     def elbo(self, clean: Tensor, observed: Tensor) -> Tensor:

@@ -15,12 +15,12 @@ END = 0  # ends a text, and fills what is after it
 class Sequence(Refiner):
     """A variational autoencoder of texts ``[B, L, V]``, a distribution over tokens at each position.
 
-    The encoder reads the most probable tokens, which is what is shown of a draft: refinement sees what a reader
-    sees. The gradient passes as if it read the distributions (straight-through, Bengio et al. 2013).
+    The encoder reads the most probable tokens, which is what is shown of a draft: refinement sees what a
+    reader sees. The gradient passes as if it read the distributions (straight-through, Bengio et al. 2013).
 
-    The likelihood is categorical, and of the tokens up to the first end. In the bound that is learnt it counts
-    ``decoder_scale^-2`` times, so that the dial turns the same way as for numbers: 1 is the evidence lower
-    bound, less asks for sharper reconstructions.
+    The likelihood is categorical, and of the tokens up to the first end. In the bound that is learnt it
+    counts ``decoder_scale^-2`` times, so that the dial turns the same way as for numbers: 1 is the evidence
+    lower bound, less asks for sharper reconstructions.
 
     Args:
         shape: ``(L, V)``.
@@ -51,7 +51,7 @@ class Sequence(Refiner):
         """
 
     def embed(self, x: Tensor) -> Tensor:
-        """Embeddings ``[B, L, width]`` of the most probable tokens; the gradient is that of the expectation."""
+        """Embeddings ``[B, L, width]`` of the most probable tokens; the gradient is the expectation's."""
         return straight_through(x) @ self.embedding
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Sequence(Refiner):
         return alive(x).sum(dim=1)
 
     def corrupt(self, x: Tensor, scale: float) -> Tensor:
-        """Tokens replaced with probability ``scale`` by tokens from elsewhere in the batch, as frequent as there."""
+        """Tokens replaced with probability ``scale`` by tokens from elsewhere in the batch."""
         flat = x.flatten(0, 1)
         other = flat[torch.randperm(len(flat), device=x.device)].view_as(x)
         replaced = torch.rand(x.shape[:2], device=x.device) < scale

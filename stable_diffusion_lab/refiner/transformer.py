@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt
-from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.attention import Block
+from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.sequence import Sequence
 
@@ -40,33 +40,25 @@ class Transformer(Sequence):
         decoder_scale: PositiveFloat,
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale, width)
-        self.patches = max(1, self.length // patch)
-        if self.length % patch or latent_dim % self.patches:
-            wants = f"a length divisible by refiner.patch={patch}, and latents by the number of patches"
-            message = f"refiner: {self.length} tokens and {latent_dim} latents; wants {wants}"
-            raise ConfigError("CFG-FIT", message)
-        self.places = nn.ParameterList(torch.randn(self.patches, width) * 0.02 for _ in range(2))
-        self.gather = nn.Linear(patch * width, width)
-        self.encoder = nn.Sequential(*(Block(width, heads) for _ in range(blocks)))
+        self.patches = count_patches(self.length, patch, latent_dim)
+        self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
         self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * (latent_dim // self.patches)))
         self.enter = nn.Linear(latent_dim // self.patches, width)
+        self.places = nn.Parameter(torch.randn(self.patches, width) * 0.02)
         self.decoder = nn.Sequential(*(Block(width, heads) for _ in range(blocks)))
         self.spread = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, patch * width), nn.GELU())
         self.leave = nn.Linear(width, self.vocabulary)
 
     def encode(self, x: Tensor) -> Posterior:
-        patches = self.gather(self.embed(x).unflatten(1, (self.patches, -1)).flatten(2))
-        mean, log_variance = self.infer(self.encoder(patches + self.places[0])).chunk(2, dim=2)
+        mean, log_variance = self.infer(self.encoder(self.embed(x))[-1]).chunk(2, dim=2)
         return Posterior(mean.flatten(1), log_variance.flatten(1))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        found = [self.gather(self.embed(x).unflatten(1, (self.patches, -1)).flatten(2)) + self.places[0]]
-        for block in self.encoder:
-            found.append(block(found[-1]))
-        return [*found[1:], self.infer(found[-1]).chunk(2, dim=2)[0].flatten(1)]
+        found = self.encoder(self.embed(x))
+        return [*found, self.infer(found[-1]).chunk(2, dim=2)[0].flatten(1)]
 
     def logits(self, h: Tensor, x: Tensor | None = None) -> Tensor:
-        patches = self.decoder(self.enter(h.unflatten(1, (self.patches, -1))) + self.places[1])
+        patches = self.decoder(self.enter(h.unflatten(1, (self.patches, -1))) + self.places)
         return self.leave(self.spread(patches).view(len(h), self.length, -1))
 
     def decode(self, h: Tensor) -> Tensor:

@@ -112,8 +112,9 @@ class Evaluator:
             split: ``"train"``, ``"validation"`` or ``"test"``.
 
         Returns:
-            Nats per dimension of a sample: ``elbo`` and ``iwae`` of real samples, ``draft/elbo`` and
-            ``refined/elbo`` of generated ones (see ``LogLikelihood``). The refiner learns to raise the first,
+            Nats per dimension of a sample, of text per token: ``elbo`` and ``iwae`` of real samples,
+            ``draft/elbo`` and ``refined/elbo`` of generated ones as they are stored (see ``LogLikelihood``).
+            The refiner learns to raise the first,
             the objective ``reverse_kl`` the third. Drafts far above real samples have collapsed onto the
             most probable ones.
         """
@@ -124,8 +125,8 @@ class Evaluator:
         with _evaluating(model), seeded(fold(self.seed)), torch.no_grad():
             drafts = model.draft(noise.to(_device(model)))
             data = log_likelihood(model.refiner, self.data.modality.to_sample(real), DRAWS)
-            drafted = log_likelihood(model.refiner, drafts, DRAWS)
-            refined = log_likelihood(model.refiner, model.refine(drafts), DRAWS)
+            drafted = log_likelihood(model.refiner, self._shown(drafts), DRAWS)
+            refined = log_likelihood(model.refiner, self._shown(model.refine(drafts)), DRAWS)
         values = {
             "elbo": data.elbo,
             "iwae": data.iwae,
@@ -163,6 +164,10 @@ class Evaluator:
         if split not in self._real:
             self._real[split] = self.extractor.extract(self.data.splits[split].samples, BATCH)
         return self._real[split]
+
+    def _shown(self, sample: Tensor) -> Tensor:
+        """Samples as networks see them when they have been stored."""
+        return self.data.modality.to_sample(self.data.modality.to_stored(sample))
 
     def _features(self, sample: Tensor, model: Pair) -> Tensor:
         """Features of samples as they would be stored."""

@@ -29,8 +29,9 @@ class Windows(Cut):
         parts: Parts = {"train": [], "validation": [], "test": []}
         for text in texts.values():
             first, second = (round(len(text) * (1 - n * self.held_out)) for n in (2, 1))
-            for part, piece in zip(parts.values(), (text[:first], text[first:second], text[second:]), strict=True):
-                part.append(piece)
+            parts["train"].append(text[:first])
+            parts["validation"].append(text[first:second])
+            parts["test"].append(text[second:])
         return parts
 
     def rows(self, stretches: Sequence[str], tokenizer: Tokenizer, length: int, training: bool) -> Tensor:

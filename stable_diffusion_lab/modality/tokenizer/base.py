@@ -48,5 +48,5 @@ class Tokenizer(ABC):
 
     def node(self) -> dict[str, Any]:
         """What builds this tokenizer again, with what it has learnt."""
-        kind = type(self)
-        return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "size": self.size, "state": self.state()}
+        target = f"{type(self).__module__}.{type(self).__qualname__}"
+        return {"_target_": target, "size": self.size, "state": self.state()}

@@ -23,7 +23,8 @@ class Bytes(Tokenizer):
     def __init__(self, size: PositiveInt = 258, state: None = None) -> None:
         super().__init__(size)
         if size != 256 + self.reserved:
-            raise ConfigError("CFG-VALUE", f"tokenizer.size: {size}; of bytes there are {256 + self.reserved}")
+            wants = f"bytes, the end and the unknown token are {256 + self.reserved}"
+            raise ConfigError("CFG-VALUE", f"tokenizer.size: {size}; {wants}")
 
     def learn(self, texts: Iterable[str]) -> None:
         """Every vocabulary of bytes is the same."""
