@@ -12,6 +12,7 @@ from rich.table import Table
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.data.base import Data
+from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.evaluator import Evaluator
@@ -28,7 +29,11 @@ def judge(config: DictConfig, data: Data, n: int | None, seed: int) -> Evaluator
     """
     extractor = build(config.extractor)
     extractor.prepare(data, cache())
-    return Evaluator(data, extractor, {name: build(node) for name, node in config.metric.items()}, n, seed)
+    metrics = {name: build(node) for name, node in config.metric.items()}
+    measures: dict[str, Measure] = {name: build(node) for name, node in config.measure.items()}
+    for measure in measures.values():  # of samples that overlap, one for each half tells all
+        measure.prepare(data.modality, data.train.samples[:: max(1, data.overlap // 2)])
+    return Evaluator(data, extractor, metrics, n, seed, measures)
 
 
 def cache() -> Path:
@@ -68,13 +73,12 @@ def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:
 
     The arrow of a metric shows which way is better. Metrics are rows, so that any number of them fits.
     """
-    ways = {k: up for metric in evaluator.metrics.values() for k, up in metric.higher_is_better.items()}
     columns: dict[str, dict[str, float]] = found["scores"]
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("", no_wrap=True)
     for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
-    for metric, up in ways.items():
+    for metric, up in evaluator.ways().items():
         values = (f"{column[metric]:.3g}" for column in columns.values())
         shown.add_row(f"{metric}{'↑' if up else '↓'}", *values)
     return shown

@@ -38,6 +38,7 @@ class TrainConfig:
     adapt: Node
     extractor: Node
     metric: Nodes
+    measure: Nodes
     health: Node
     logger: OptionalNode
     trainer: Node

@@ -40,10 +40,12 @@ class Data:
             where ``classes`` are promised, it has no labels or one that is not from 0 to K - 1.
 
     Attributes:
+        overlap: how many training samples hold the same entry, as windows onto running text do.
         modality: what a sample is; where that depends on the files, a subclass sets it before it hands over.
     """
 
     modality: Modality = Image()
+    overlap: int = 1
 
     def __init__(
         self,

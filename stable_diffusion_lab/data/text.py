@@ -50,6 +50,7 @@ class Text(Data):
         parts = cut.share(texts)
         tokenizer.learn(parts["train"])
         self.modality = modality.Text(tokenizer)
+        self.overlap = cut.overlap(length)
         splits = {}
         for part, stretches in parts.items():
             rows = cut.rows(stretches, tokenizer, length, training=part == "train") if stretches else None

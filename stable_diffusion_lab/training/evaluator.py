@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, distributed, nn
@@ -11,6 +12,7 @@ from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.error import NonFiniteError
 from stable_diffusion_lab.extractor.base import Extractor
 from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.metric.base import Metric
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.log_likelihood import log_likelihood
@@ -32,17 +34,25 @@ class Evaluator:
         metrics: by name.
         n: number of generated samples; ``None`` for as many as the split has.
         seed: keys the noise of generated samples and the choice of real ones for the floor.
+        measures: of stored samples, by name; prepared for this data.
 
     Attributes:
         features: of the last ``score``, by stage, ``{"draft": [M, D], "refined": [M, D]}``.
     """
 
     def __init__(
-        self, data: Data, extractor: Extractor, metrics: Mapping[str, Metric], n: int | None, seed: int
+        self,
+        data: Data,
+        extractor: Extractor,
+        metrics: Mapping[str, Metric],
+        n: int | None,
+        seed: int,
+        measures: Mapping[str, Measure] = MappingProxyType({}),
     ) -> None:
         self.data = data
         self.extractor = extractor
         self.metrics = dict(metrics)
+        self.measures = dict(measures)
         self.n = n
         self.seed = seed
         self.features: dict[str, Tensor] = {}
@@ -64,9 +74,12 @@ class Evaluator:
 
     def higher_is_better(self) -> dict[str, bool]:
         """Which way is up for each value of ``score``, by its name."""
-        metrics = self.metrics.values()
-        ways = [(name, up) for metric in metrics for name, up in metric.higher_is_better.items()]
-        return {f"{stage}/{name}": up for stage in Sample._fields for name, up in ways}
+        return {f"{stage}/{name}": up for stage in Sample._fields for name, up in self.ways().items()}
+
+    def ways(self) -> dict[str, bool]:
+        """Which way is up for each value of ``compare``."""
+        judges: list[Metric | Measure] = [*self.metrics.values(), *self.measures.values()]
+        return {name: up for judge in judges for name, up in judge.higher_is_better.items()}
 
     def score(self, model: Pair, split: str, rank: int = 0, world: int = 1) -> dict[str, float]:
         """Compare drafts and their refinements with the real samples of a split.
@@ -91,15 +104,16 @@ class Evaluator:
         with _evaluating(model), seeded(fold(self.seed, rank)), torch.no_grad():
             for chunk in noise[rank::world].split(BATCH):
                 draft = model.draft(chunk.to(_device(model)))
-                stages["draft"].append(self._features(draft, model))
-                stages["refined"].append(self._features(model.refine(draft), model))
-        features = {stage: _gather(torch.cat(parts), len(noise), world) for stage, parts in stages.items()}
-        self.features = features
-        return {
-            f"{stage}/{name}": value
-            for stage, generated in features.items()
-            for name, value in self.compare(split, generated).items()
-        }
+                stages["draft"].append(self._stored(draft))
+                stages["refined"].append(self._stored(model.refine(draft)))
+            found = {}
+            for stage, parts in stages.items():
+                own = torch.cat(parts)
+                self.features[stage] = _gather(self._features(own, model), len(noise), world)
+                everyone = _gather(own.flatten(1), len(noise), world) if self.measures else own.flatten(1)
+                stored = everyone.unflatten(1, own.shape[1:])
+                found[stage] = self.compare(split, self.features[stage], stored)
+        return {f"{stage}/{name}": value for stage, values in found.items() for name, value in values.items()}
 
     def log_likelihood(self, model: Pair, split: str) -> dict[str, float]:
         """How probable the refiner finds real and generated samples: bounds on E log p(x).
@@ -139,10 +153,11 @@ class Evaluator:
         """Compare real samples of a split, after refinement, with themselves before: the refiner's floor."""
         with _evaluating(model), seeded(fold(self.seed)), torch.no_grad():
             parts = [
-                self._features(model.refine(self.data.modality.to_sample(part.to(_device(model)))), model)
+                self._stored(model.refine(self.data.modality.to_sample(part.to(_device(model)))))
                 for part in self.data.splits[split].samples.split(BATCH)
             ]
-        return self.compare(split, torch.cat(parts))
+            stored = torch.cat(parts)
+            return self.compare(split, self._features(stored, model), stored)
 
     def floor(self, split: str) -> dict[str, float]:
         """Compare training samples with a split: what samples of the data itself score.
@@ -152,12 +167,14 @@ class Evaluator:
         train = self.data.train.samples
         rng = torch.Generator().manual_seed(fold(self.seed))
         chosen = torch.randperm(len(train), generator=rng)[: self.count(split)]
-        return self.compare(split, self.extractor.extract(train[chosen], BATCH))
+        return self.compare(split, self.extractor.extract(train[chosen], BATCH), train[chosen])
 
-    def compare(self, split: str, features: Tensor) -> dict[str, float]:
-        """Values of all metrics for features ``[M, D]`` against those of a split."""
-        real = self.real(split)
-        return {k: v for metric in self.metrics.values() for k, v in metric(real, features).items()}
+    def compare(self, split: str, features: Tensor, stored: Tensor) -> dict[str, float]:
+        """Values of all metrics and measures for features ``[M, D]`` and the samples themselves against a split."""
+        real, samples = self.real(split), self.data.splits[split].samples
+        found = [metric(real, features) for metric in self.metrics.values()]
+        found += [measure(samples, stored.cpu()) for measure in self.measures.values()]
+        return {name: value for values in found for name, value in values.items()}
 
     def real(self, split: str) -> Tensor:
         """Features ``[N, D]`` of the samples of a split, extracted once."""
@@ -169,11 +186,15 @@ class Evaluator:
         """Samples as networks see them when they have been stored."""
         return self.data.modality.to_sample(self.data.modality.to_stored(sample))
 
-    def _features(self, sample: Tensor, model: Pair) -> Tensor:
-        """Features of samples as they would be stored."""
+    def _stored(self, sample: Tensor) -> Tensor:
+        """Samples as they would be stored."""
         if not sample.isfinite().all():
             raise NonFiniteError("NONFINITE", "the pair makes samples that are not finite; see the losses")
-        return self.extractor.to(_device(model)).extract(self.data.modality.to_stored(sample), BATCH)
+        return self.data.modality.to_stored(sample)
+
+    def _features(self, stored: Tensor, model: Pair) -> Tensor:
+        """Features of stored samples."""
+        return self.extractor.to(_device(model)).extract(stored, BATCH)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -32,6 +32,10 @@ class Cut(ABC):
     def rows(self, stretches: Sequence[str], tokenizer: Tokenizer, length: int, training: bool) -> Tensor:
         """Samples ``[N, length]`` of token numbers, int64, from the stretches of one split."""
 
+    def overlap(self, length: int) -> int:
+        """How many training samples of ``length`` tokens hold the same token."""
+        return 1
+
 
 def split_of(name: str) -> str:
     """The split of a text, 80/10/10 by the hash of its name: adding texts moves none of the others."""

@@ -34,6 +34,9 @@ class Windows(Cut):
             parts["test"].append(text[second:])
         return parts
 
+    def overlap(self, length: int) -> int:
+        return max(1, length // self.stride)
+
     def rows(self, stretches: Sequence[str], tokenizer: Tokenizer, length: int, training: bool) -> Tensor:
         pieces = tokenizer.pieces()
         after = numpy.array([piece[-1:].isspace() for piece in pieces])
