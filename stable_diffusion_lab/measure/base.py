@@ -20,6 +20,7 @@ class Measure(ABC):
 
     higher_is_better: ClassVar[dict[str, bool]]
 
+    @abstractmethod
     def prepare(self, modality: Modality, train: Tensor) -> None:
         """Get to know what samples are, and the stored training samples ``[N, ...]``; called once, first."""
 

@@ -9,7 +9,7 @@ from stable_diffusion_lab.measure.hashing import Counts, count, ngrams
 class NGramModel:
     """Interpolated n-grams with Witten-Bell smoothing (Chen & Goodman 1998).
 
-    p(w | c) = (n(c w) + t(c) p(w | c')) / (n(c) + t(c)),   n counts, t kinds of continuations, c' a token less
+    p(w | c) = (n(c w) + t(c) p(w | c')) / (n(c) + t(c)),   n counts, t kinds of next tokens, c' shorter
 
     Args:
         train: training texts ``[N, L]``. Windows may overlap: counts are divided by how often a text of some

@@ -1,6 +1,7 @@
 """Whether words are words."""
 
 import re
+from itertools import pairwise
 from typing import ClassVar
 
 from torch import Tensor
@@ -24,7 +25,7 @@ class Words(TextMeasure):
     def __call__(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         texts = [whole_words(text) for text in self.modality.texts(generated)]
         words = [word for text in texts for word in text]
-        pairs = [pair for text in texts for pair in zip(text, text[1:], strict=False)]
+        pairs = [pair for text in texts for pair in pairwise(text)]
         return {
             "words": sum(word in self.known for word in words) / max(1, len(words)),
             "distinct1": len(set(words)) / max(1, len(words)),

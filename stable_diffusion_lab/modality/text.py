@@ -7,10 +7,10 @@ import numpy
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn import functional
 
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
@@ -43,7 +43,7 @@ class Text(Modality):
         return shape[:1]
 
     def to_sample(self, stored: Tensor) -> Tensor:
-        return functional.one_hot(stored.long(), self.tokenizer.size).float()
+        return one_hot(stored.long(), self.tokenizer.size)
 
     def to_stored(self, sample: Tensor) -> Tensor:
         """Most probable tokens, int16 where that is enough, nothing but ends after the first end."""

@@ -72,7 +72,7 @@ class Refiner(nn.Module, ABC):
         return Bound(self.distortion(clean, posterior.sample()), posterior.kl())
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
-        """-log p(x | h)  of samples ``[B, *shape]`` given latents ``[B, latent_dim]``, without constants.
+        """-log p(x | h) of samples ``[B, *shape]`` given latents ``[B, latent_dim]``, without constants.
 
         Here and in the two that follow the likelihood is a Gaussian around ``decode``; a refiner of something
         else than numbers says its own.

@@ -4,9 +4,9 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.refiner.base import Refiner
 
 END = 0  # ends a text, and fills what is after it
@@ -74,7 +74,7 @@ class Sequence(Refiner):
 
 def straight_through(x: Tensor) -> Tensor:
     """One-hot of the most probable tokens of ``[B, L, V]``, with the gradient of the probabilities."""
-    hard = functional.one_hot(x.argmax(dim=-1), x.shape[-1]).to(x.dtype)
+    hard = one_hot(x.argmax(dim=-1), x.shape[-1]).to(x)
     return hard + x - x.detach() if x.requires_grad else hard
 
 

@@ -170,7 +170,7 @@ class Evaluator:
         return self.compare(split, self.extractor.extract(train[chosen], BATCH), train[chosen])
 
     def compare(self, split: str, features: Tensor, stored: Tensor) -> dict[str, float]:
-        """Values of all metrics and measures for features ``[M, D]`` and the samples themselves against a split."""
+        """All metrics of features ``[M, D]``, and all measures of the samples themselves, against a split."""
         real, samples = self.real(split), self.data.splits[split].samples
         found = [metric(real, features) for metric in self.metrics.values()]
         found += [measure(samples, stored.cpu()) for measure in self.measures.values()]

@@ -1,5 +1,6 @@
 """Windows onto running text."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy
@@ -28,7 +29,7 @@ class Windows(Cut):
     def share(self, texts: Mapping[str, str]) -> Parts:
         parts: Parts = {"train": [], "validation": [], "test": []}
         for text in texts.values():
-            first, second = (round(len(text) * (1 - n * self.held_out)) for n in (2, 1))
+            first, second = (_boundary(text, round(len(text) * (1 - n * self.held_out))) for n in (2, 1))
             parts["train"].append(text[:first])
             parts["validation"].append(text[first:second])
             parts["test"].append(text[second:])
@@ -43,6 +44,12 @@ class Windows(Cut):
         before = numpy.array([len(piece) > 1 and piece[0].isspace() for piece in pieces])
         stride = self.stride if training else length
         return torch.cat([_windows(tokenizer.encode(it), after, before, stride, length) for it in stretches])
+
+
+def _boundary(text: str, place: int) -> int:
+    """The first beginning of a word at or after a place, or the place itself where there is none."""
+    found = re.compile(r"\s+").search(text, max(0, place - 1))
+    return found.end() if found else place
 
 
 def _windows(
