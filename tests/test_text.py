@@ -348,6 +348,12 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     out = tmp_path / "samples.txt"
     assert main(["sample", f"run={run}", "n=7", f"out={out}", "device=cpu"]) == 0
     assert len(out.read_text().splitlines()) == 7
+    prompt = ["prompt='the '", "n=5", f"out={out}", "device=cpu"]
+    assert main(["sample", f"run={run}", *prompt]) == 0
+    lines = out.read_text().splitlines()
+    assert len(lines) == 5 and all(line.startswith("the ") for line in lines)
+    assert main(["sample", f"run={run}", "prompt='X!'", f"out={out}", "device=cpu"]) == 3
+    assert "'!X' not among the characters" in capsys.readouterr().err
     assert main(["sample", f"run={run}", "n=7", f"out={tmp_path}/texts", "device=cpu"]) == 2
     assert "no picture" in capsys.readouterr().err
     (run / "modality.json").write_text('{"_target_": "os.system"}')

@@ -70,5 +70,6 @@ class SampleConfig:
     out: str
     seed: Seed
     label: NonNegativeInt | None
+    prompt: str | None
     batch_size: PositiveInt
     device: str

@@ -60,6 +60,14 @@ class Modality(ABC):
             ConfigError: if one sample by itself is no picture.
         """
 
+    def prompt(self, text: str, length: int) -> Tensor:
+        """The beginning of a sample of ``length`` entries as it is stored, ``[n]``.
+
+        Raises:
+            ConfigError: if samples have no beginning that could be given.
+        """
+        raise ConfigError("CFG-VALUE", f"prompt: {self.noun} cannot be begun; leave it out")
+
     def lines(self, stored: Tensor) -> list[str]:
         """Each stored sample as one line of text.
 
