@@ -11,6 +11,7 @@ from stable_diffusion_lab.objective.critic.convolutional import Convolutional
 from stable_diffusion_lab.objective.critic.mlp import MLP
 
 PAIRS = {"convolutional": [(1, 8, 8), (3, 28, 28), (1, 9, 13)], "mlp": [(24,), (5, 3), (1, 8, 8)]}
+PAIRS |= {"sequence": [(16, 7), (5, 30)]}
 CASES = [(name, shape) for name in parts.members("critic") for shape in PAIRS[name]]
 
 
