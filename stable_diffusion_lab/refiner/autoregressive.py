@@ -13,7 +13,7 @@ class Autoregressive(Sequence):
     """A transformer that reads, and a GRU that writes (Bowman et al. 2016): tokens follow from those before.
 
     Tokens are taken together in patches, and each patch has its share of the latents, which the decoder
-    sees while it writes the patch; what it begins with depends on all. With ``patch = L`` the latents are one
+    sees while it writes the patch, at each place in another light; what it begins with depends on all. With ``patch = L`` the latents are one
     summary of the whole text, as in the paper.
 
     A decoder that sees what it has written needs no latents to write well, and may forget them (posterior
@@ -57,7 +57,7 @@ class Autoregressive(Sequence):
         self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * local))
         self.begin = nn.Parameter(torch.zeros(width))
         self.enter = nn.Linear(latent_dim, hidden_dim)
-        self.feed = nn.Linear(local, width)
+        self.feed = nn.Linear(local, patch * width)
         self.decoder = nn.GRU(2 * width, hidden_dim, batch_first=True)
         self.leave = nn.Linear(hidden_dim, self.vocabulary)
 
@@ -71,8 +71,8 @@ class Autoregressive(Sequence):
 
     def plan(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """What latents tell the decoder: its first state ``[1, B, hidden_dim]``, and ``[B, L, width]``."""
-        each = self.feed(h.unflatten(1, (self.patches, -1))).repeat_interleave(self.patch, dim=1)
-        return self.enter(h).tanh()[None], each
+        each = self.feed(h.unflatten(1, (self.patches, -1)))
+        return self.enter(h).tanh()[None], each.view(len(h), self.length, -1)
 
     def logits(self, h: Tensor, x: Tensor) -> Tensor:
         state, told = self.plan(h)
