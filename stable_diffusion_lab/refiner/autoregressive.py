@@ -13,8 +13,9 @@ class Autoregressive(Sequence):
     """A transformer that reads, and a GRU that writes (Bowman et al. 2016): tokens follow from those before.
 
     Tokens are taken together in patches, and each patch has its share of the latents, which the decoder
-    sees while it writes the patch, at each place in another light; what it begins with depends on all. With ``patch = L`` the latents are one
-    summary of the whole text, as in the paper.
+    sees while it writes the patch, through another map at each place, so that it knows where it is. What it
+    begins with depends on all. With ``patch = L`` the latents are one summary of the whole text, as in the
+    paper.
 
     A decoder that sees what it has written needs no latents to write well, and may forget them (posterior
     collapse). Against that: word dropout here, free bits in the objective, and a small ``decoder_scale``.
