@@ -223,6 +223,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=240, help="of training for each network")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.5, 0.7, 0.85, 1.0, 1.2])
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="of sdlab train on the same data")
+    parser.add_argument("--n", type=int, default=None, help="samples of each; as many as the test split has")
     parser.add_argument("--out", type=Path, default=Path("text.json"))
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -233,7 +234,7 @@ def main(overrides: Sequence[str], given: argparse.Namespace) -> None:
     torch.manual_seed(given.seed)
     config = compose("train", overrides)
     data: Data = build(config.data)
-    evaluator = judge(config, data, None, given.seed)
+    evaluator = judge(config, data, given.n, given.seed)
     test = data.test.samples
     rows: dict[str, Row] = {"training text": evaluator.floor("test"), "test text": score(evaluator, test)}
     for run in given.runs:
@@ -241,7 +242,7 @@ def main(overrides: Sequence[str], given: argparse.Namespace) -> None:
     for name, rival in rivals(data, given.seconds).items():
         nats = rival.nats(test)
         for temperature in given.temperatures:
-            drawn = rival.draw(len(test), data.shape[0], temperature, given.seed)
+            drawn = rival.draw(evaluator.count("test"), data.shape[0], temperature, given.seed)
             rows[f"{name} T={temperature:g}"] = {"nats": nats, **score(evaluator, drawn)}
     show(rows)
     given.out.write_text(json.dumps(rows, indent=2))
