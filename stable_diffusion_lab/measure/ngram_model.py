@@ -39,7 +39,7 @@ class NGramModel:
         The first end is of the text, what is after it is not.
         """
         probability = numpy.full(stored.shape, 1 / self.vocabulary)
-        for n in range(1, self.order + 1):
+        for n in range(1, min(self.order, stored.shape[1]) + 1):
             probability[:, n - 1 :] = self.blend(n, *self.look(stored, n), probability[:, n - 1 :])
         return numpy.log(probability), ngrams(stored, 1)[1]
 
