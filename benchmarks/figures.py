@@ -41,7 +41,7 @@ def pca_gaussian(evaluator: Evaluator, seed: int, rank: int = 100) -> dict[str, 
     _, scale, directions = torch.pca_lowrank(train, rank, niter=3)
     noise = torch.randn(evaluator.count("test"), rank) * scale / len(train) ** 0.5
     samples = modality.to_stored((train.mean(0) + noise @ directions.T).unflatten(1, evaluator.data.shape))
-    return evaluator.compare("test", evaluator.extractor.extract(samples, 500))
+    return evaluator.compare("test", evaluator.extractor.extract(samples, 500), samples)
 
 
 def rows(run: Path) -> Rows:

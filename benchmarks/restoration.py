@@ -32,10 +32,9 @@ Rows = dict[str, dict[str, float]]
 
 def scores(evaluator: Evaluator, pair: Pair, samples: Tensor, observed: Observation) -> dict[str, float]:
     """What the evaluator says of restored samples ``[N, ...]``."""
-    clean = evaluator.originals("test", torch.arange(len(samples)))
-    features, fidelities = evaluator.look(samples, clean, observed, pair)
-    names = [name for it in evaluator.fidelities.values() for name in it.higher_is_better]
-    return evaluator.compare("test", features) | dict(zip(names, fidelities.mean(0).tolist(), strict=True))
+    stored = evaluator.data.modality.to_stored(samples)
+    found = evaluator.compare("test", evaluator.extract(stored, pair), stored)
+    return found | evaluator.closeness("test", stored, observed)
 
 
 def variety(pair: Pair, observed: Observation, seed: int) -> dict[str, float]:
@@ -55,7 +54,7 @@ def rows(run: Path) -> Rows:
     for name, value in evaluator.score(pair, "test").items():
         stage, metric = name.split("/")
         found.setdefault(stage, {})[metric] = value
-    observed = evaluator.damaged(pair, "test")
+    observed = evaluator.maker.damaged(pair, "test")
     assert observed is not None, f"{run}: observes nothing"
     for name, repair in repairs(observed).items():
         found[name] = scores(evaluator, pair, repaired(observed, repair), observed)

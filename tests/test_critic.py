@@ -14,6 +14,7 @@ PAIRS = {
     "convolutional": [(1, 8, 8), (3, 28, 28), (1, 9, 13)],
     "mlp": [(24,), (5, 3), (1, 8, 8)],
     "wavegan": [(1, 64), (2, 100), (1, 17)],
+    "sequence": [(16, 7), (5, 30)],
 }
 CASES = [(name, shape) for name in parts.members("critic") for shape in PAIRS[name]]
 

@@ -16,7 +16,7 @@ HOUSE = [
     {"generator", "refiner", "objective.critic", "modality", "task", "fidelity"},
     {"draft", "inversion"},
     {"model"},
-    {"article", "metric", "extractor"},
+    {"article", "metric", "measure", "extractor"},
     {"objective", "adapt", "data"},
     {"training"},
     {"command"},

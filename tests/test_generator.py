@@ -18,9 +18,14 @@ from stable_diffusion_lab.generator.mixture import Mixture
 NAMES = sorted(path.stem for path in (CONF / "generator").glob("*.yaml"))
 
 
+WORDS = {"sequence": ["data=text", "data.path=x", "data.length=8", "tokenizer.size=11"]}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name: str) -> None:
-    generator = build(compose("train", parts.small_command("generator", name)).generator)
+    generator = build(
+        compose("train", [*parts.small_command("generator", name), *WORDS.get(name, [])]).generator
+    )
     assert isinstance(generator, Generator)
     generator.initialise([torch.randn(200, *generator.shape)], torch.arange(200) % 10)
     noise = torch.randn(6, generator.noise_dim)

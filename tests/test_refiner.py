@@ -1,6 +1,5 @@
 """Every refiner that conf/refiner names."""
 
-import parts
 import pytest
 import torch
 
@@ -8,18 +7,28 @@ from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.config_path import CONF
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.base import Refiner
 from stable_diffusion_lab.refiner.convolutional import Convolutional
 
 NAMES = sorted(path.stem for path in (CONF / "refiner").glob("*.yaml"))
+OF_TEXT = ["data=text", "data.path=x", "data.length=16", "tokenizer.size=11", "refiner.latent_dim=16"]
+WORDS = dict.fromkeys(("autoregressive", "gru", "transformer"), OF_TEXT)
+
+
+def refiner_and_samples(name: str, n: int) -> tuple[Refiner, torch.Tensor]:
+    """A refiner with samples of the kind that it is for."""
+    refiner = build(compose("train", [*parts.small_command("refiner", name), *WORDS.get(name, [])]).refiner)
+    if name in WORDS:
+        return refiner, one_hot(torch.randint(0, 11, (n, 16)), 11)
+    return refiner, torch.rand(n, *refiner.shape) * 2 - 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name: str) -> None:
-    refiner = build(compose("train", parts.small_command("refiner", name)).refiner)
+    refiner, x = refiner_and_samples(name, 5)
     assert isinstance(refiner, Refiner)
-    x = torch.rand(5, *refiner.shape) * 2 - 1
     posterior = refiner.encode(x)
     assert posterior.mean.shape == posterior.log_variance.shape == (5, refiner.latent_dim)
     refined = refiner(x)
@@ -32,8 +41,7 @@ def test_contract(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_to_explain_a_few_samples(name: str) -> None:
     torch.manual_seed(0)
-    refiner = build(compose("train", parts.small_command("refiner", name)).refiner)
-    x = torch.rand(8, *refiner.shape) * 2 - 1
+    refiner, x = refiner_and_samples(name, 8)
     before = refiner.elbo(x, x).mean().item()
     optimizer = torch.optim.Adam(refiner.parameters(), 3e-3)
     for _ in range(150):

@@ -48,6 +48,7 @@ def test_run_folder_is_complete(trained: tuple[Path, str]) -> None:
         "command.txt",
         "config.yaml",
         "metrics.jsonl",
+        "modality.json",
         "samples",
         "samples/step-00000010.png",
         "samples/step-00000020.png",

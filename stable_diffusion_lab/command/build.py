@@ -39,18 +39,6 @@ def build(node: Any, **extra: Any) -> Any:
         raise _cause(error) from error
 
 
-def find(node: Any) -> Any:
-    """The class that a node would build: for facts that need no instance.
-
-    Raises:
-        RefusedError: if it is not allowed.
-    """
-    refuse(OmegaConf.to_container(node, resolve=True))
-    found = _locate(node["_target_"])
-    confirm(node["_target_"], found)
-    return found
-
-
 def _locate(target: str) -> object:
     try:
         return pkgutil.resolve_name(target)

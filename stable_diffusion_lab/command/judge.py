@@ -12,6 +12,7 @@ from rich.table import Table
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.data.base import Data
+from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.evaluator import Evaluator
@@ -31,7 +32,10 @@ def judge(config: DictConfig, data: Data, n: int | None, seed: int) -> Evaluator
     metrics, fidelities = (
         {name: build(node) for name, node in group.items()} for group in (config.metric, config.fidelity)
     )
-    return Evaluator(data, extractor, metrics, n, seed, fidelities)
+    measures: dict[str, Measure] = {name: build(node) for name, node in config.measure.items()}
+    for measure in measures.values():  # of samples that overlap, one for each half tells all
+        measure.prepare(data.modality, data.train.samples[:: max(1, data.overlap // 2)])
+    return Evaluator(data, extractor, metrics, n, seed, fidelities, measures)
 
 
 def cache() -> Path:

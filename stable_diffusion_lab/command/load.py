@@ -1,12 +1,13 @@
 """A trained model out of a run folder."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from stable_diffusion_lab.command.build import build, find
+from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.check import check
 from stable_diffusion_lab.command.compose import guard
 from stable_diffusion_lab.error import ConfigError, RefusedError
@@ -57,8 +58,24 @@ def load(run: Path, device: str = "cpu") -> Trained:
         if name.startswith(_AVERAGE)
     }
     fit(model, weights, path, "config.yaml beside it")
-    modality = find(config.data).describe(config.data)  # without loading the data, which need not be here
-    return Trained(config, model.to(pick(device)).eval(), checkpoint["batches_seen"], modality)
+    return Trained(config, model.to(pick(device)).eval(), checkpoint["batches_seen"], stored_modality(run))
+
+
+def stored_modality(run: Path) -> Modality:
+    """What the samples of a run are, without its data, which need not be here.
+
+    Raises:
+        ConfigError: if the folder does not say, or not in a way that this program understands.
+        RefusedError: if it names something that may not be built.
+    """
+    path = run / "modality.json"
+    try:
+        found = build(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ConfigError("CFG-RUN", f"{path}: cannot be read ({error}); sample from another run") from error
+    if not isinstance(found, Modality):
+        raise ConfigError("CFG-RUN", f"{path}: describes no modality; sample from another run")
+    return found
 
 
 def stored_config(run: Path) -> DictConfig:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.command.load import load
@@ -22,16 +23,21 @@ def sample(config: DictConfig) -> None:
 
     Raises:
         ConfigError: if the ending is unknown, the run knows no such class, or it restores.
+        DataError: if no sample can begin with the prompt.
     """
     out = Path(config.out)
     if out.suffix not in WRITERS:
-        known = "samples.npz, grid.png, or a folder"
+        known = "samples.npz, grid.png, samples.txt, or a folder"
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
     trained = load(Path(config.run), config.device)
     if trained.model.task.observes:
         message = f"{config.run} draws nothing by itself, it restores; say sdlab restore input=<file>"
         raise ConfigError("CFG-RUN", message)
-    drawn = draw(trained.model, trained.modality, config.n, config.seed, config.batch_size, config.label)
+    begin = None
+    if config.prompt is not None:
+        begin = trained.modality.prompt(config.prompt, trained.model.refiner.shape[0])
+    model, modality = trained.model, trained.modality
+    drawn = draw(model, modality, config.n, config.seed, config.batch_size, config.label, begin)
     WRITERS[out.suffix](out, drawn, trained.modality)
     each = "x".join(map(str, drawn.refined.shape[1:]))
     print(
@@ -41,17 +47,30 @@ def sample(config: DictConfig) -> None:
 
 @torch.no_grad()
 def draw(
-    model: Pair, modality: Modality, n: int, seed: int, batch_size: int, label: int | None = None
+    model: Pair,
+    modality: Modality,
+    n: int,
+    seed: int,
+    batch_size: int,
+    label: int | None = None,
+    begin: Tensor | None = None,
 ) -> Sample:
     """Samples ``[n, ...]`` as they are stored, on the CPU.
 
-    They are those of ``Pair.generate``, whatever the batch size.
+    They are those of ``Pair.generate``, whatever the batch size. Where a beginning ``[m]`` is given, it is
+    put over the drafts, refined with them, and put over the refinements again.
     """
+    device = next(model.parameters()).device
+    kept = [] if begin is None else [modality.to_sample(begin[None].to(device))[0]]
+
+    def begun(x: Tensor) -> Tensor:
+        return torch.cat([*(it.expand(len(x), *it.shape) for it in kept), x[:, sum(map(len, kept)) :]], dim=1)
+
     drafts, refined = [], []
     for part in model.noise(n, seed, label).split(batch_size):
-        draft = model.draft(part.to(next(model.parameters()).device))
+        draft = begun(model.draft(part.to(device)))
         drafts.append(modality.to_stored(draft).cpu())
-        refined.append(modality.to_stored(model.refine(draft)).cpu())
+        refined.append(modality.to_stored(begun(model.refine(draft))).cpu())
     return Sample(torch.cat(drafts), torch.cat(refined))
 
 
@@ -65,6 +84,15 @@ def write_npz(out: Path, drawn: Sample, modality: Modality) -> None:
 def write_picture(out: Path, drawn: Sample, modality: Modality) -> None:
     """One picture: drafts on the left, their refinements on the right."""
     write_atomically(out, png(modality.picture(*drawn)))
+
+
+def write_text(out: Path, drawn: Sample, modality: Modality) -> None:
+    """Refined samples, one a line.
+
+    Raises:
+        ConfigError: if they are no text.
+    """
+    write_atomically(out, "".join(f"{line}\n" for line in modality.lines(drawn.refined)).encode())
 
 
 def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
@@ -96,5 +124,6 @@ def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
 WRITERS: dict[str, Callable[[Path, Sample, Modality], None]] = {
     ".npz": write_npz,
     ".png": write_picture,
+    ".txt": write_text,
     "": write_folder,
 }

@@ -21,6 +21,8 @@ class TrainConfig:
     batch_size: PositiveInt
     data: Node
     density: Node
+    cut: Node
+    tokenizer: Node
     refiner: Node
     draft: Node
     damage: Nodes
@@ -39,6 +41,7 @@ class TrainConfig:
     extractor: Node
     metric: Nodes
     fidelity: Nodes
+    measure: Nodes
     health: Node
     logger: OptionalNode
     trainer: Node
@@ -70,6 +73,7 @@ class SampleConfig:
     out: str
     seed: Seed
     label: NonNegativeInt | None
+    prompt: str | None
     batch_size: PositiveInt
     device: str
 

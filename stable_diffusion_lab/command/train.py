@@ -1,5 +1,6 @@
 """``sdlab train``: from a configuration to a run folder."""
 
+import json
 import logging
 import sys
 import warnings
@@ -70,6 +71,8 @@ def train(config: DictConfig) -> None:
     with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(start.run)}):
         if first and resume is not None:  # what interrupts a prolonged run must not shorten it again
             write_atomically(start.run / "config.yaml", plain(config).encode())
+        if first:
+            write_atomically(start.run / "modality.json", json.dumps(data.modality.node(), indent=2).encode())
         system = fit(start, data, evaluator)
     if first:
         found = scores(evaluator, system.average, "test", system.batches_seen)

@@ -1,9 +1,8 @@
 """What every data set is once it is loaded."""
 
 import hashlib
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,7 +16,7 @@ class Split(NamedTuple):
 
     Attributes:
         samples: as the modality stores them: images ``[N, C, H, W]`` uint8, recordings ``[N, C, T]``
-            int16, vectors ``[N, D]`` float32.
+            int16, vectors ``[N, D]`` float32, texts ``[N, L]`` token numbers.
         labels: class of each sample, ``[N]`` int64; ``None`` where the data has no labels.
     """
 
@@ -41,10 +40,12 @@ class Data:
             where ``classes`` are promised, it has no labels or one that is not from 0 to K - 1.
 
     Attributes:
-        modality: what a sample is.
+        overlap: how many training samples hold the same entry, as windows onto running text do.
+        modality: what a sample is; where that depends on the files, a subclass sets it before it hands over.
     """
 
     modality: Modality = Image()
+    overlap: int = 1
 
     def __init__(
         self,
@@ -67,15 +68,6 @@ class Data:
             if classes:
                 self._check_labels(part, split.labels)
 
-    @classmethod
-    def describe(cls, settings: Mapping[str, Any]) -> Modality:
-        """What a sample is, known without loading anything.
-
-        Args:
-            settings: the constructor's arguments by name.
-        """
-        return cls.modality
-
     @property
     def splits(self) -> dict[str, Split]:
         """The three splits by name."""
@@ -96,7 +88,7 @@ class Data:
         noun, entry = self.modality.noun, self.modality.entry
         if len(samples) == 0:
             raise DataError("DATA-EMPTY", f"{self.name}: the {part} split has no {noun}; add some")
-        if samples.shape[1:] != self.shape:
+        if samples.shape[1:] != self.modality.stored_shape(self.shape):
             found = list(samples.shape[1:])
             raise DataError("DATA-SHAPE", f"{self.name}: {noun} are {found}, set data.shape={found}")
         if samples.min() == samples.max():

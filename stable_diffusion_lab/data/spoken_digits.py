@@ -1,9 +1,7 @@
 """The Free Spoken Digit Dataset."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +13,6 @@ from stable_diffusion_lab.data.folder import find
 from stable_diffusion_lab.data.waveform import read_waveforms
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.modality.audio import Audio
-from stable_diffusion_lab.modality.base import Modality
 
 NAME = re.compile(r"(?:.*/)?(\d)_([^/_]+)_(\d+)\.wav")
 TEST, VALIDATION = range(5), range(5, 10)  # takes
@@ -66,10 +63,6 @@ class SpokenDigits(Data):
         parts = (~(test | watched), watched, test)
         splits = (Split(stored[part], digits[part]) for part in parts)
         super().__init__(name, shape, *splits, classes=classes)
-
-    @classmethod
-    def describe(cls, settings: Mapping[str, Any]) -> Modality:
-        return Audio(settings["rate"])
 
 
 def _among(takes: list[int], chosen: range) -> Tensor:

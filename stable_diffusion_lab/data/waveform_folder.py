@@ -1,8 +1,6 @@
 """Any folder of recordings."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +11,6 @@ from stable_diffusion_lab.data.folder import divided, find, tenth
 from stable_diffusion_lab.data.waveform import read_waveforms
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.modality.audio import Audio
-from stable_diffusion_lab.modality.base import Modality
 
 SUFFIXES = {".wav", ".flac"}
 
@@ -66,10 +63,6 @@ class WaveformFolder(Data):
         stored = torch.from_numpy(np.concatenate(pieces))
         splits = (Split(stored[part], None) for part in divided(torch.from_numpy(shares)))
         super().__init__(name, shape, *splits, classes=classes)
-
-    @classmethod
-    def describe(cls, settings: Mapping[str, Any]) -> Modality:
-        return Audio(settings["rate"])
 
 
 def _cut(wave: np.ndarray, length: int, pad: bool) -> np.ndarray:

@@ -17,6 +17,7 @@ class TrainingData(Protocol):
     """What an extractor may learn from: the stored training samples ``[N, ...]`` and their labels."""
 
     name: str
+    modality: Modality
 
     @property
     def train(self) -> tuple[Tensor, Tensor | None]: ...

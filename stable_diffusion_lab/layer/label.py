@@ -7,8 +7,8 @@ from torch import Tensor
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
-    """Classes ``[B]`` int64 as ``[B, classes]`` float32: unlike torch's own, never waits for the device."""
-    return (label[:, None] == torch.arange(classes, device=label.device)).float()
+    """Classes ``[B, ...]`` int64 as ``[B, ..., classes]`` float32, without waiting for the device."""
+    return (label[..., None] == torch.arange(classes, device=label.device)).float()
 
 
 def channel(shape: Sequence[int]) -> int:

@@ -38,6 +38,9 @@ class Audio(Modality):
     def __init__(self, rate: PositiveInt) -> None:
         self.rate = rate
 
+    def node(self) -> dict[str, Any]:
+        return {**super().node(), "rate": self.rate}
+
     def to_sample(self, stored: Tensor) -> Tensor:
         return stored.float() / FULL
 

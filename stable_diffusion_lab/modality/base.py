@@ -3,6 +3,7 @@
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 import numpy
 from PIL import Image
@@ -21,6 +22,7 @@ class Modality(ABC):
         crowd: how many samples a picture of a distribution wants.
         suffix: how the name of a file ends that holds one sample.
         apart: how many samples of each stage are kept as such files beside a picture, which does not say all.
+        ending: of the file that shows samples while a run goes on.
     """
 
     noun: str
@@ -28,6 +30,15 @@ class Modality(ABC):
     crowd: int
     suffix: str
     apart: int = 0
+    ending: str = ".png"
+
+    def node(self) -> dict[str, Any]:
+        """What builds this modality again, as a config would say it; kept in the run's folder."""
+        return {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
+
+    def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one stored sample, of samples that networks see as ``shape``."""
+        return shape
 
     @abstractmethod
     def to_sample(self, stored: Tensor) -> Tensor:
@@ -66,6 +77,26 @@ class Modality(ABC):
         raise ConfigError(
             "CFG-FIT", f"run: its samples are {self.noun}, and no files of such can be restored"
         )
+
+    def prompt(self, text: str, length: int) -> Tensor:
+        """The beginning of a sample of ``length`` entries as it is stored, ``[n]``.
+
+        Raises:
+            ConfigError: if samples have no beginning that could be given.
+        """
+        raise ConfigError("CFG-VALUE", f"prompt: {self.noun} cannot be begun; leave it out")
+
+    def lines(self, stored: Tensor) -> list[str]:
+        """Each stored sample as one line of text.
+
+        Raises:
+            ConfigError: if samples are no text.
+        """
+        raise ConfigError("CFG-VALUE", f"out: {self.noun} are no text; say samples.npz or grid.png")
+
+    def exhibit(self, *stored: Tensor) -> bytes:
+        """What a run shows of its samples, as the content of a file that ends in ``ending``."""
+        return png(self.picture(*stored))
 
     def picture(self, *stored: Tensor) -> Image.Image:
         """Panels of equally many stored samples ``[N, ...]`` from left to right, white lines between them."""

@@ -1,6 +1,5 @@
 """The refiner's own learning: variational evidence of real data."""
 
-import torch
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch, Draft
@@ -20,18 +19,22 @@ class Evidence(Objective):
     regular is the refiner's ``decoder_scale``, the one dial.
 
     Args:
-        noise_scale: standard deviation of the Gaussian corruption, in units of the range [-1, 1].
+        noise_scale: size of the corruption: of numbers the standard deviation of Gaussian noise, in units of
+            the range [-1, 1]; of text the share of tokens that are replaced (see ``Refiner.corrupt``).
+        free_bits: nats of the rate, on average over the batch, that cost nothing: a cure for posterior
+            collapse (Kingma et al. 2016, appendix C, with all latents in one group).
     """
 
-    def __init__(self, noise_scale: NonNegativeFloat = 0.0) -> None:
+    def __init__(self, noise_scale: NonNegativeFloat = 0.0, free_bits: NonNegativeFloat = 0.0) -> None:
         super().__init__()
         self.noise_scale = noise_scale
+        self.free_bits = free_bits
 
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
         clean = batch.clean
-        observed = clean + self.noise_scale * torch.randn_like(clean) if self.noise_scale else clean
-        distortion, rate = model.refiner.bound(clean, observed)
+        distortion, rate = model.refiner.bound(clean, model.refiner.corrupt(clean, self.noise_scale))
+        size = model.refiner.count(clean).mean()
         return {
-            "refiner/distortion": distortion.mean() / clean[0].numel(),
-            "refiner/rate": rate.mean() / clean[0].numel(),
+            "refiner/distortion": distortion.mean() / size,
+            "refiner/rate": rate.mean().clamp_min(self.free_bits) / size,
         }

@@ -1,8 +1,10 @@
 """The refining half of the pair: variational inference, trained on real data."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.layer.posterior import Posterior
@@ -67,8 +69,29 @@ class Refiner(nn.Module, ABC):
             observed: what the encoder sees, ``[B, *shape]``.
         """
         posterior = self.encode(observed)
-        error = (clean - self.decode(posterior.sample())).flatten(1).square().sum(dim=1)
-        return Bound(0.5 * error / self.decoder_scale**2, posterior.kl())
+        return Bound(self.distortion(clean, posterior.sample()), posterior.kl())
+
+    def distortion(self, x: Tensor, h: Tensor) -> Tensor:
+        """-log p(x | h) of samples ``[B, *shape]`` given latents ``[B, latent_dim]``, without constants.
+
+        Here and in the two that follow the likelihood is a Gaussian around ``decode``; a refiner of something
+        else than numbers says its own.
+        """
+        error = (x - self.decode(h)).flatten(1).square().sum(dim=1)
+        return 0.5 * error / self.decoder_scale**2
+
+    def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
+        """log p(x | h) in nats, constants included, ``[B]``."""
+        constant = 0.5 * x[0].numel() * math.log(2 * math.pi * self.decoder_scale**2)
+        return -self.distortion(x, h) - constant
+
+    def count(self, x: Tensor) -> Tensor:
+        """How many entries of each sample ``[B, *shape]`` the likelihood is of, ``[B]``."""
+        return torch.full((len(x),), math.prod(self.shape), dtype=x.dtype, device=x.device)
+
+    def corrupt(self, x: Tensor, scale: float) -> Tensor:
+        """What is to be corrected: samples ``[B, *shape]`` with noise of standard deviation ``scale``."""
+        return x + scale * torch.randn_like(x)
 
     def elbo(self, clean: Tensor, observed: Tensor) -> Tensor:
         """Evidence lower bound on log p(clean), inferred from what was observed (see ``bound``).

@@ -62,5 +62,11 @@ class Skip(Refiner):
     def bound(self, clean: Tensor, observed: Tensor) -> Bound:
         return self.inner.bound(clean, observed)
 
+    def distortion(self, x: Tensor, h: Tensor) -> Tensor:
+        return self.inner.distortion(x, h)
+
+    def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
+        return self.inner.log_prob(x, h)
+
     def forward(self, x: Tensor) -> Tensor:
         return x + self.correct(torch.cat([x, self.inner(x)], dim=1))

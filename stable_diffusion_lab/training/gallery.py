@@ -12,7 +12,6 @@ from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.error import DiskError
 from stable_diffusion_lab.layer.seeding import fold
-from stable_diffusion_lab.modality.base import png
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.boundary import BetweenBatches, due
@@ -20,7 +19,8 @@ from stable_diffusion_lab.training.system import System
 
 
 class Gallery(BetweenBatches):
-    """Writes ``<run>/samples/step-00000500.png``: drafts on the left, their refinements on the right.
+    """Writes ``<run>/samples/step-00000500.png``: drafts on the left, their refinements on the right; of text
+    a page to read, ``.txt``.
 
     Where the pair restores: damaged samples of the validation split, drafts, refinements, and the originals.
     Of what cannot be seen there are files beside it, ``step-00000500-draft-0.wav`` and so on.
@@ -46,7 +46,7 @@ class Gallery(BetweenBatches):
             modality = self.data.modality
             shown = {k: modality.to_stored(x.cpu()) for k, x in self.draw(system.average).items()}
             try:
-                write_atomically(stem.with_suffix(".png"), png(modality.picture(*shown.values())))
+                write_atomically(stem.with_suffix(modality.ending), modality.exhibit(*shown.values()))
                 self.write_apart(stem, shown)
             except DiskError as error:
                 warnings.warn(f"{error}; training goes on without it", stacklevel=2)

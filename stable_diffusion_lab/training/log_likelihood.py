@@ -11,9 +11,10 @@ from stable_diffusion_lab.refiner.base import Refiner
 
 
 class LogLikelihood(NamedTuple):
-    """Lower bounds on log p(x) in nats per dimension of a sample, ``[B]``, the second the tighter.
+    """Lower bounds on log p(x) in nats per dimension of a sample, ``[B]``, the second the tighter; of text
+    per token.
 
-    They are of a density over the range [-1, 1], so they may be positive.
+    Of numbers they are of a density over the range [-1, 1], so they may be positive.
 
     Attributes:
         elbo: evidence lower bound (Kingma & Welling 2014, eq. 2), averaged over the draws.
@@ -27,14 +28,12 @@ class LogLikelihood(NamedTuple):
 def log_likelihood(refiner: Refiner, x: Tensor, draws: int) -> LogLikelihood:
     """Bounds for samples ``[B, *refiner.shape]``, constants included, from draws h of q(h | x)."""
     posterior = refiner.encode(x)
-    dim, variance = x[0].numel(), refiner.decoder_scale**2
+    dim = refiner.count(x)
     prior = Posterior(torch.zeros_like(posterior.mean), torch.zeros_like(posterior.mean))
 
     def log_weight(h: Tensor) -> Tensor:
         """log p(x | h) + log p(h) - log q(h | x); the constants of the last two cancel."""
-        error = (x - refiner.decode(h)).flatten(1).square().sum(dim=1)
-        likelihood = -0.5 * (error / variance + dim * math.log(2 * math.pi * variance))
-        return likelihood + prior.log_prob(h) - posterior.log_prob(h)
+        return refiner.log_prob(x, h) + prior.log_prob(h) - posterior.log_prob(h)
 
     weights = torch.stack([log_weight(posterior.sample()) for _ in range(draws)])
     return LogLikelihood(weights.mean(dim=0) / dim, (weights.logsumexp(dim=0) - math.log(draws)) / dim)

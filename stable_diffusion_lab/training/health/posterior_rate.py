@@ -15,7 +15,7 @@ class PosteriorRate(Symptom):
 
     player: ClassVar[Literal["generator", "refiner"]] = "refiner"
     meaning = "the refiner's posterior has collapsed: latents say nothing about the sample"
-    advice = "lower refiner.decoder_scale, which weighs the divergence"
+    advice = "lower refiner.decoder_scale, which weighs the divergence, or give refinement.evidence.free_bits"
 
     def __init__(self, least: NonNegativeFloat = 0.1) -> None:
         self.least = least

@@ -1,0 +1,96 @@
+"""A VAE whose decoder writes a text token by token."""
+
+import torch
+from torch import Tensor, nn
+
+from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, PositiveInt
+from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
+from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.refiner.sequence import Sequence, straight_through
+
+
+class Autoregressive(Sequence):
+    """A transformer that reads, and a GRU that writes (Bowman et al. 2016): tokens follow from those before.
+
+    Tokens are taken together in patches, and each patch has its share of the latents, which the decoder
+    sees while it writes the patch, through another map at each place, so that it knows where it is. What it
+    begins with depends on all. With ``patch = L`` the latents are one summary of the whole text, as in the
+    paper.
+
+    A decoder that sees what it has written needs no latents to write well, and may forget them (posterior
+    collapse). Against that: word dropout here, free bits in the objective, and a small ``decoder_scale``.
+
+    ``decode`` is greedy; its gradient passes each token straight through.
+
+    Args:
+        shape: ``(L, V)``; L divisible by ``patch``.
+        latent_dim: width of the latent vector; divisible by the number of patches.
+        width: of a token's embedding and of the encoder's residual stream.
+        heads: of each attention of the encoder.
+        blocks: of the encoder.
+        hidden_dim: of the decoder's state.
+        patch: tokens of a patch.
+        word_dropout: share of the tokens before that the decoder does not get to see while it learns.
+        decoder_scale: see ``Sequence``.
+
+    Raises:
+        ConfigError: if patches or latents do not come out even.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        latent_dim: PositiveInt,
+        width: PositiveInt,
+        heads: PositiveInt,
+        blocks: NonNegativeInt,
+        hidden_dim: PositiveInt,
+        patch: PositiveInt,
+        word_dropout: Decay,
+        decoder_scale: PositiveFloat,
+    ) -> None:
+        super().__init__(shape, latent_dim, decoder_scale, width)
+        self.patch = patch
+        self.patches = count_patches(self.length, patch, latent_dim)
+        self.word_dropout = word_dropout
+        local = latent_dim // self.patches
+        self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
+        self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * local))
+        self.begin = nn.Parameter(torch.zeros(width))
+        self.enter = nn.Linear(latent_dim, hidden_dim)
+        self.feed = nn.Linear(local, patch * width)
+        self.decoder = nn.GRU(2 * width, hidden_dim, batch_first=True)
+        self.leave = nn.Linear(hidden_dim, self.vocabulary)
+
+    def encode(self, x: Tensor) -> Posterior:
+        mean, log_variance = self.infer(self.encoder(self.embed(x))[-1]).chunk(2, dim=2)
+        return Posterior(mean.flatten(1), log_variance.flatten(1))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        found = self.encoder(self.embed(x))
+        return [*found, self.infer(found[-1]).chunk(2, dim=2)[0].flatten(1)]
+
+    def plan(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """What latents tell the decoder: its first state ``[1, B, hidden_dim]``, and ``[B, L, width]``."""
+        each = self.feed(h.unflatten(1, (self.patches, -1)))
+        return self.enter(h).tanh()[None], each.view(len(h), self.length, -1)
+
+    def logits(self, h: Tensor, x: Tensor) -> Tensor:
+        state, told = self.plan(h)
+        written = self.embed(x)[:, :-1]
+        if self.training:
+            seen = torch.rand(written.shape[:2], device=x.device) >= self.word_dropout
+            written = written * seen[..., None]
+        before = torch.cat([self.begin.expand(len(x), 1, -1), written], dim=1)
+        states, _ = self.decoder(torch.cat([before, told], dim=2), state)
+        return self.leave(states)
+
+    def decode(self, h: Tensor) -> Tensor:
+        state, told = self.plan(h)
+        before = self.begin.expand(len(h), -1)
+        found = []
+        for place in range(self.length):
+            out, state = self.decoder(torch.cat([before, told[:, place]], dim=1)[:, None], state)
+            found.append(self.leave(out[:, 0]).softmax(dim=-1))
+            before = straight_through(found[-1]) @ self.embedding
+        return torch.stack(found, dim=1)

@@ -1,0 +1,373 @@
+"""Text: from files to tokens and back, networks that read and write it, and what is said about bad files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stable_diffusion_lab.batch import Sample
+from stable_diffusion_lab.cli import main
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.data.cut.documents import Documents
+from stable_diffusion_lab.data.cut.lines import Lines
+from stable_diffusion_lab.data.cut.windows import Windows
+from stable_diffusion_lab.data.text import Text
+from stable_diffusion_lab.data.text_file import read_text
+from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.generator.sequence import gumbel
+from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.modality import text as modality
+from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
+from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
+from stable_diffusion_lab.modality.tokenizer.characters import Characters
+from stable_diffusion_lab.objective.evidence import Evidence
+from stable_diffusion_lab.refiner.sequence import Sequence, alive, straight_through
+
+VERSE = "The cat sat on the mat; the dog, naïve, ate the cat's hat.\nWho was it? It was I, said the fly.\n"
+STORY = VERSE * 40
+
+
+def bpe() -> Tokenizer:
+    pytest.importorskip("tokenizers", reason="the extra `text` is not installed")
+    from stable_diffusion_lab.modality.tokenizer.bpe import BPE
+
+    return BPE(280)
+
+
+TOKENIZERS = {"characters": lambda: Characters(60), "bytes": Bytes, "bpe": bpe}
+EACH = pytest.mark.parametrize("name", TOKENIZERS)
+
+
+def learnt(name: str) -> Tokenizer:
+    tokenizer = TOKENIZERS[name]()
+    tokenizer.learn([STORY])
+    return tokenizer
+
+
+@EACH
+def test_text_survives_the_way_to_tokens_and_back(name: str) -> None:
+    tokenizer = learnt(name)
+    tokens = tokenizer.encode(VERSE)
+    assert tokenizer.decode(tokens.tolist()) == VERSE
+    assert tokens.min() > Tokenizer.UNKNOWN and tokens.max() < tokenizer.size
+    assert len(tokenizer.pieces()) == tokenizer.size
+
+
+@EACH
+def test_a_run_folder_brings_the_vocabulary_back(name: str) -> None:
+    tokenizer = learnt(name)
+    again = build(modality.Text(tokenizer).node())
+    assert again.tokenizer.encode(VERSE).tolist() == tokenizer.encode(VERSE).tolist()
+    assert again.tokenizer.pieces() == tokenizer.pieces()
+
+
+def test_a_vocabulary_with_what_configs_take_for_a_reference_comes_back() -> None:
+    tokenizer = Characters(9)
+    tokenizer.learn(["${a}\\'\""])
+    assert build(tokenizer.node()).decode(tokenizer.encode("${a}").tolist()) == "${a}"
+
+
+def test_the_most_frequent_characters_are_known_and_the_others_are_not() -> None:
+    tokenizer = Characters(4)
+    tokenizer.learn(["aaabbc", "c c"])
+    assert tokenizer.decode(tokenizer.encode("abc").tolist()) == "a\ufffdc"
+
+
+def test_pieces_join_what_occurs_together() -> None:
+    tokenizer = bpe()
+    tokenizer.learn([STORY])
+    assert " the" in tokenizer.pieces()
+    assert len(tokenizer.encode("the cat")) < len("the cat")
+
+
+def words(length: int = 12) -> tuple[modality.Text, Tensor]:
+    text = modality.Text(learnt("characters"))
+    rows = [text.tokenizer.encode(line)[:length] for line in ("The cat", "a hat.\nIt", "")]
+    return text, torch.stack(
+        [functional.pad(torch.from_numpy(row), (0, length - len(row))) for row in rows]
+    ).to(torch.int16)
+
+
+def test_samples_are_one_hot_and_stored_tokens_end_once() -> None:
+    text, stored = words()
+    sample = text.to_sample(stored)
+    assert sample.shape == (3, 12, 60) and (sample.sum(-1) == 1).all()
+    assert torch.equal(text.to_stored(sample), stored) and text.to_stored(sample).dtype == stored.dtype
+    muddled = sample.clone()
+    muddled[0, 9] = functional.one_hot(torch.tensor(5), 60)
+    assert torch.equal(text.to_stored(muddled), stored), "what is after the end is the end"
+
+
+def test_lines_escape_what_would_break_them() -> None:
+    text, stored = words()
+    assert text.texts(stored) == ["The cat", "a hat.\nIt", ""]
+    assert text.lines(stored) == ["The cat", "a hat.\\nIt", ""]
+    wild = "a\\b\r\n\x0b\x0c\x1c\x85\u2028\u2029"
+    escaped = modality.escape(wild)
+    assert escaped.splitlines() == [escaped]
+    assert escaped.encode("latin-1").decode("unicode_escape") == wild
+
+
+def test_a_page_shows_draft_and_refinement_together() -> None:
+    text, stored = words()
+    page = text.exhibit(Sample(stored, stored.flip(0))).decode()
+    assert page.split("\n\n")[0] == "draft    The cat\nrefined  "
+    assert text.picture(Sample(stored, stored)).size > (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wrong"), [("zebra €", "'brz€'"), ("", "0 tokens"), ("the cat the cat", "15 tokens")]
+)
+def test_prompts_that_cannot_be_continued_are_refused(prompt: str, wrong: str) -> None:
+    text, _ = words()
+    with pytest.raises(DataError, match=wrong):
+        text.prompt(prompt, 12)
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, content in files.items():
+        (folder / f"{name}.txt").write_text(content)
+    return folder
+
+
+def test_windows_begin_where_words_do_and_splits_do_not_touch(tmp_path: Path) -> None:
+    numbers = " ".join(f"{n:04}" for n in range(1000))
+    data = Text(
+        str(write(tmp_path, a=numbers) / "a.txt"), (20, 13), Windows(stride=10), Characters(13), length=20
+    )
+    texts = {part: data.modality.texts(split.samples) for part, split in data.splits.items()}
+    assert all(len(text) == 20 and text[4] == " " for part in texts.values() for text in part)
+    assert [int(text[:4]) for text in texts["train"][:4]] == [0, 2, 4, 6]
+    assert [int(text[:4]) for text in texts["validation"][:3]] == [900, 904, 908]
+    assert max(texts["train"]) < min(texts["validation"]) and max(texts["validation"]) < min(texts["test"])
+
+
+def test_equal_lines_are_in_the_same_split_and_are_filled_up_with_ends(tmp_path: Path) -> None:
+    lines = [f"line {n % 50}" for n in range(500)]
+    data = Text(str(write(tmp_path, a="\n\n".join(lines))), (16, 20), Lines(), Characters(20), length=16)
+    texts = [set(data.modality.texts(split.samples)) for split in data.splits.values()]
+    assert texts[0] | texts[1] | texts[2] == set(lines)
+    assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
+    assert sum(len(split.samples) for split in data.splits.values()) == 500
+    assert (data.train.samples[:, 8:] == Tokenizer.END).all()
+
+
+def test_documents_are_files_in_folders(tmp_path: Path) -> None:
+    write(tmp_path, **{f"doc{n}": f"this is document {n}" for n in range(60)})
+    (tmp_path / ".hidden.txt").write_text("not this")
+    (tmp_path / "picture.png").write_bytes(b"\0")
+    data = Text(str(tmp_path), (24, 40), Documents(), Characters(40), length=24)
+    texts = [text for split in data.splits.values() for text in data.modality.texts(split.samples)]
+    assert sorted(texts) == sorted(f"this is document {n}" for n in range(60))
+
+
+BAD: dict[str, tuple[bytes, str, str]] = {
+    "latin": ("caf\u00e9".encode("latin-1") * 50, "DATA-TEXT", "not UTF-8 at byte 3"),
+    "nul": (b"abc\0def" * 50, "DATA-TEXT", "NUL at byte 3"),
+    "empty": (b" \n", "DATA-EMPTY", "empty"),
+    "short": (b"just a few words", "DATA-SHORT", "too few for one sample of 64 tokens"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_one_line_and_exit_code_three(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, tag, what = BAD[case]
+    (tmp_path / "bad.txt").write_bytes(content)
+    words = [
+        "experiment=shakespeare",
+        f"data.path={tmp_path}/bad.txt",
+        "logger=none",
+        f"runs={tmp_path}/runs",
+    ]
+    assert main(["train", *words]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"error[{tag}]" in line and what in line and "bad.txt" in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_files_and_lines_that_are_too_long_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "long.txt"
+    file.write_text("short\n" + "x" * 5000)
+    with pytest.raises(DataError, match=r"5006 bytes, data\.limit is 5000"):
+        read_text(file, limit=5000)
+    with pytest.raises(DataError, match=r"line 2 has 5000 characters.*cut=windows"):
+        Text(str(file), (8, 9), Lines(longest=4999), Characters(9), length=8)
+    with pytest.raises(DataError, match="nowhere: No such file"):
+        Text(str(tmp_path / "nowhere"), (8, 9), Lines(), Characters(9), length=8)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "huge.txt"
+    with file.open("wb") as hole:
+        hole.truncate(2_000_000_000)  # a hole: takes no room
+    with pytest.raises(DataError, match="2000000000 bytes"):
+        read_text(file, limit=1_000_000_000)
+
+
+def test_marks_and_line_ends_of_other_systems_are_taken_away(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree")
+    assert read_text(file, 100) == "one\ntwo\nthree"
+
+
+class Table(Sequence):
+    """Latents are the scores of tokens themselves."""
+
+    def __init__(self, length: int, vocabulary: int, scale: float = 1.0) -> None:
+        super().__init__((length, vocabulary), length * vocabulary, scale, 4)
+
+    def encode(self, x: Tensor) -> Posterior:
+        return Posterior(x.flatten(1), torch.zeros_like(x.flatten(1)))
+
+    def logits(self, h: Tensor, x: Tensor) -> Tensor:
+        return h.unflatten(1, self.shape)
+
+    def decode(self, h: Tensor) -> Tensor:
+        return self.logits(h, h).softmax(dim=-1)
+
+
+def test_the_likelihood_is_categorical_and_ends_with_the_text() -> None:
+    refiner, h = Table(5, 7), torch.randn(2, 35)
+    tokens = torch.tensor([[3, 2, 0, 0, 0], [1, 2, 3, 4, 5]])
+    x = functional.one_hot(tokens, 7).float()
+    truth = -functional.cross_entropy(h.view(2, 5, 7).mT, tokens, reduction="none")
+    expected = torch.stack([truth[0, :3].sum(), truth[1].sum()])
+    torch.testing.assert_close(refiner.log_prob(x, h), expected)
+    torch.testing.assert_close(Table(5, 7, 0.5).distortion(x, h), -expected / 0.25)
+    assert refiner.count(x).tolist() == [3, 5]
+    assert alive(x).tolist() == [[1, 1, 1, 0, 0], [1] * 5]
+
+
+def test_the_encoder_reads_what_is_shown_and_the_gradient_passes() -> None:
+    x = torch.rand(2, 3, 4).softmax(-1).requires_grad_()
+    hard = straight_through(x)
+    torch.testing.assert_close(hard, functional.one_hot(x.argmax(-1), 4).float())
+    weights = torch.randn(2, 3, 4)
+    (hard * weights).sum().backward()
+    torch.testing.assert_close(x.grad, weights)
+
+
+def test_corruption_replaces_tokens_by_others_of_the_batch() -> None:
+    torch.manual_seed(0)
+    tokens = torch.randint(1, 5, (200, 30))
+    x = functional.one_hot(tokens, 50).float()
+    found = Table(30, 50).corrupt(x, 0.2).argmax(-1)
+    assert (found != tokens).float().mean().item() == pytest.approx(0.2 * 0.75, abs=0.01)
+    assert found.max() < 5, "tokens that the batch does not have do not appear"
+    assert torch.equal(Table(30, 50).corrupt(x, 0.0), x)
+
+
+def test_free_bits_cost_nothing_until_they_are_used_up() -> None:
+    pair: Any = type("Pair", (), {"refiner": Table(5, 7)})
+    batch: Any = type("Batch", (), {"clean": functional.one_hot(torch.randint(1, 7, (4, 5)), 7).float()})
+    rate = Posterior(batch.clean.flatten(1), torch.zeros(4, 35)).kl().mean().item()
+    for free, expected in ((0.0, rate), (rate - 1, rate), (rate + 1, rate + 1)):
+        terms = Evidence(free_bits=free)(pair, batch, None)  # type: ignore[arg-type]
+        assert terms["refiner/rate"].item() == pytest.approx(expected / 5)
+
+
+def text_refiner(name: str, *more: str) -> Sequence:
+    words = ["data=text", "data.path=x", "data.length=16", "tokenizer.size=11", "refiner.latent_dim=16"]
+    return build(compose("train", [f"refiner={name}", *words, *more]).refiner)
+
+
+def test_the_autoregressive_decoder_writes_what_its_likelihood_finds_most_probable() -> None:
+    torch.manual_seed(0)
+    refiner = text_refiner("autoregressive").eval()
+    h = torch.randn(6, 16)
+    written = refiner.decode(h)
+    told = refiner.logits(h, written)
+    torch.testing.assert_close(told.softmax(-1), written, rtol=1e-3, atol=1e-5)
+
+
+def test_the_autoregressive_decoder_does_not_see_what_it_is_to_write() -> None:
+    refiner = text_refiner("autoregressive").eval()
+    x = functional.one_hot(torch.randint(1, 11, (3, 16)), 11).float()
+    other = x.clone()
+    other[:, 7:] = x.flip(0)[:, 7:]
+    h = torch.randn(3, 16)
+    torch.testing.assert_close(refiner.logits(h, x)[:, :8], refiner.logits(h, other)[:, :8])
+
+
+@pytest.mark.parametrize("name", ["autoregressive", "transformer", "gru"])
+def test_refiners_of_text_pass_gradients_and_refuse_patches_that_do_not_fit(name: str) -> None:
+    refiner = text_refiner(name)
+    x = torch.rand(2, 16, 11).softmax(-1).requires_grad_()
+    refiner(x).square().sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
+    with pytest.raises(ConfigError, match="refiner"):
+        text_refiner(name, "refiner.patch=5")
+    with pytest.raises(ConfigError, match="data=text"):
+        build(compose("train", [f"refiner={name}"]).refiner)
+
+
+def test_gumbel_numbers_choose_tokens_as_often_as_they_are_probable() -> None:
+    torch.manual_seed(0)
+    probabilities = torch.tensor([0.6, 0.3, 0.1])
+    drawn = (probabilities.log() + gumbel(torch.randn(100_000, 3))).argmax(-1)
+    torch.testing.assert_close(drawn.bincount() / 1e5, probabilities, atol=0.01, rtol=0)
+
+
+SMALL = [
+    "trainer.max_steps=6",
+    "evaluate_every=3",
+    "sample_every=3",
+    "save_every=3",
+    "logger=none",
+    "batch_size=8",
+]
+TINY = ["data.length=16", "tokenizer.size=40", "health=none", "refiner.hidden_dim=16", "refiner.latent_dim=4"]
+
+
+def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = (
+        write(tmp_path, corpus="\n".join(f"the {a} saw a {b}" for a in "abcdefghi" for b in "klmnopqrst"))
+        / "corpus.txt"
+    )
+    words = [
+        "experiment=lines",
+        f"data.path={corpus}",
+        *SMALL,
+        *TINY,
+        f"runs={tmp_path}/runs",
+        "metric=[frechet]",
+    ]
+    assert main(["train", *words, "extractor.feature_dim=4", "generator.components=1"]) == 0
+    (run,) = (tmp_path / "runs").glob("*/*")
+    shown = capsys.readouterr().out
+    assert "js3" in shown and "ngram_ppl" in shown and "self_bleu" in shown
+    page = (run / "samples" / "step-00000006.txt").read_text()
+    assert page.count("draft    ") == page.count("refined  ") == 20
+    corpus.unlink()  # the vocabulary is in the run folder
+    out = tmp_path / "samples.txt"
+    assert main(["sample", f"run={run}", "n=7", f"out={out}", "device=cpu"]) == 0
+    assert len(out.read_text().splitlines()) == 7
+    prompt = ["prompt='the '", "n=5", f"out={out}", "device=cpu"]
+    assert main(["sample", f"run={run}", *prompt]) == 0
+    lines = out.read_text().splitlines()
+    assert len(lines) == 5 and all(line.startswith("the ") for line in lines)
+    assert main(["sample", f"run={run}", "prompt='X!'", f"out={out}", "device=cpu"]) == 3
+    assert "'!X' not among the characters" in capsys.readouterr().err
+    assert main(["sample", f"run={run}", "n=7", f"out={tmp_path}/texts", "device=cpu"]) == 2
+    assert "no picture" in capsys.readouterr().err
+    (run / "modality.json").write_text('{"_target_": "os.system"}')
+    assert main(["sample", f"run={run}", f"out={out}", "device=cpu"]) == 9
+
+
+def test_tokens_drafted_against_a_critic(tmp_path: Path) -> None:
+    corpus = write(tmp_path, corpus=STORY) / "corpus.txt"
+    words = ["experiment=shakespeare", f"data.path={corpus}", *SMALL, *TINY, f"runs={tmp_path}/runs"]
+    words += ["generator=sequence", "objective=non_saturating", "generator.width=16", "critic.width=8"]
+    words += [
+        "extractor.feature_dim=4",
+        "metric=[precision_recall]",
+        "data.name=story",
+        "schedule.head_start=0",
+    ]
+    assert main(["train", *words]) == 0
