@@ -1,5 +1,6 @@
 """Every refiner that conf/refiner names."""
 
+import parts
 import pytest
 import torch
 

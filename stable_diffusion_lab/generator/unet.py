@@ -21,8 +21,8 @@ class UNet(Generator):
         shape: ``(C, H, W)`` or ``(C, T)`` of one sample.
         channels: at full size; each level has twice as many.
         levels: how often the sides are divided.
-        stride: by what.
         hidden_dim: width of the layers that the noise passes.
+        stride: by what the sides are divided.
 
     Raises:
         ConfigError: if ``shape`` is that of a vector.
@@ -36,8 +36,8 @@ class UNet(Generator):
         shape: tuple[int, ...],
         channels: PositiveInt = 16,
         levels: PositiveInt = 2,
-        stride: PositiveInt = 2,
         hidden_dim: PositiveInt = 64,
+        stride: PositiveInt = 2,
     ) -> None:
         super().__init__(noise_dim, shape)
         if len(shape) not in (2, 3):

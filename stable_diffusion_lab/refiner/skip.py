@@ -26,7 +26,7 @@ class Skip(Refiner):
         decoder_scale: standard deviation of its likelihood, in units of the range [-1, 1].
         width: channels of the U-Net at full size; each level has twice as many.
         levels: how often it divides the sides.
-        stride: by what.
+        stride: by what the sides are divided.
 
     Raises:
         ConfigError: if samples are neither images nor sequences.
