@@ -31,8 +31,8 @@ def sample(config: DictConfig) -> None:
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
     trained = load(Path(config.run), config.device)
     if trained.model.task.observes:
-        message = f"{config.run} draws nothing by itself, it restores; say sdlab restore input=<file>"
-        raise ConfigError("CFG-RUN", message)
+        remedy = f"say sdlab restore run={config.run} input=<file>"
+        raise ConfigError("CFG-RUN", f"{config.run} draws nothing by itself, it restores; {remedy}")
     begin = None
     if config.prompt is not None:
         begin = trained.modality.prompt(config.prompt, trained.model.refiner.shape[0])
