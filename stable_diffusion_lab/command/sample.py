@@ -60,7 +60,7 @@ def draw(
     They are those of ``Pair.generate``, whatever the batch size. Where a beginning ``[m]`` is given, it is
     put over the drafts, refined with them, and put over the refinements again.
     """
-    device = next(model.parameters()).device
+    device = model.device
     kept = [] if begin is None else [modality.to_sample(begin[None].to(device))[0]]
 
     def begun(x: Tensor) -> Tensor:

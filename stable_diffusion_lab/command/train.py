@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import torch
 from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -16,12 +17,12 @@ from torch import distributed
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.judge import cache, judge, publish, scores
-from stable_diffusion_lab.command.load import stored_config
+from stable_diffusion_lab.command.load import stored_config, stored_modality
 from stable_diffusion_lab.command.logger import close, loggers
 from stable_diffusion_lab.command.resume import resumed
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
-from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.training import run_folder
 from stable_diffusion_lab.training.atomic import write_atomically
@@ -65,6 +66,7 @@ def train(config: DictConfig) -> None:
         evaluator = judge(config, data, None, config.seed)
         for split in ("validation", "test"):
             evaluator.check(split)
+        rehearse(config, data, resume)
     start = begin(config, resume)
     first = run_folder.rank() == 0
     lock = run_folder.locked(start.run) if first else nullcontext()
@@ -80,6 +82,30 @@ def train(config: DictConfig) -> None:
         use = "restore input=<file>" if system.model.task.observes else "sample"
         print(f"{start.run}\nnext: sdlab {use} run={start.run}")
         print(f"      sdlab train resume={start.run} trainer.max_steps={2 * system.batches_seen}")
+
+
+def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
+    """Build everything, and draft one sample.
+
+    Raises:
+        ConfigError: if networks, task and data do not fit each other, or there is damage that nobody does.
+        DataError: if the data of a run that goes on are no longer what they were.
+    """
+    if resume is not None and stored_modality(resume).node() != data.modality.node():
+        message = f"{data.name}: its vocabulary is not that of {resume}; put back the files it was made of"
+        raise DataError("DATA-CHANGED", message)
+    pair = assemble(config).model
+    if pair.task.observes and not data.modality.damageable:
+        raise ConfigError("CFG-FIT", f"task: {data.modality.noun} cannot be damaged; say task=generation")
+    if not pair.task.observes and (config.damage or config.fidelity):
+        raise ConfigError("CFG-FIT", "damage, fidelity: nothing is damaged; say task=restoration beside them")
+    clean = data.modality.to_sample(data.train.samples[:1])
+    with torch.no_grad():
+        observed = pair.task.observe(clean, torch.Generator().manual_seed(0))
+        drawn, wanted = pair.code(pair.noise(1, 0), observed).shape[1:], pair.embed(clean).shape[1:]
+    if drawn != wanted:
+        shapes = f"it draws {list(drawn)}, where the data are {list(wanted)}"
+        raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels or draft=latents")
 
 
 def begin(config: DictConfig, resume: Path | None) -> Start:

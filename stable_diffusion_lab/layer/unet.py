@@ -10,7 +10,7 @@ _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
 class UNet(nn.Module):
-    """Down by halves and up again, with what each level saw on the way (Ronneberger et al. 2015).
+    """Down by a stride and up again, with what each level saw on the way (Ronneberger et al. 2015).
 
     At full size there is one convolution in and one out, on each level below a residual block on either
     side: most of the work is done on small maps. GroupNorm, and, where there is a condition, a scale and a

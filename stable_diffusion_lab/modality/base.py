@@ -21,6 +21,7 @@ class Modality(ABC):
         entry: what one number of a sample is called.
         crowd: how many samples a picture of a distribution wants.
         suffix: how the name of a file ends that holds one sample.
+        damageable: whether the damages of a task mean anything for such samples.
         apart: how many samples of each stage are kept as such files beside a picture, which does not say all.
         ending: of the file that shows samples while a run goes on.
     """
@@ -29,6 +30,7 @@ class Modality(ABC):
     entry: str
     crowd: int
     suffix: str
+    damageable: bool = True
     apart: int = 0
     ending: str = ".png"
 
@@ -101,10 +103,12 @@ class Modality(ABC):
     def picture(self, *stored: Tensor) -> Image.Image:
         """Panels of equally many stored samples ``[N, ...]`` from left to right, white lines between them."""
         panels = [self.panel(samples) for samples in stored]
-        step = panels[0].width + 8
-        together = Image.new(panels[0].mode, (step * len(panels) - 8, panels[0].height), "white")
-        for index, panel in enumerate(panels):
-            together.paste(panel, (step * index, 0))
+        width = sum(panel.width + 8 for panel in panels) - 8
+        together = Image.new(panels[0].mode, (width, max(panel.height for panel in panels)), "white")
+        left = 0
+        for panel in panels:
+            together.paste(panel, (left, 0))
+            left += panel.width + 8
         return together
 
 

@@ -30,6 +30,7 @@ class Text(Modality):
     entry = "token"
     crowd = 20
     ending = suffix = ".txt"
+    damageable = False
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer

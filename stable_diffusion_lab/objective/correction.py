@@ -25,6 +25,8 @@ class Correction(Objective):
         self.power = power
 
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
+        if len(draft.code) == 0:  # the generator does not draft yet
+            return {}
         told = observed(draft, "correction")
         x = model.complete(model.space.render(draft.code, model.refiner), told).detach()
         return {"refiner": (model.refine(x, told) - batch.clean).abs().pow(self.power).mean()}

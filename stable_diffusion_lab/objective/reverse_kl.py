@@ -43,7 +43,7 @@ class ReverseKL(Objective):
         with frozen(model.refiner, self.inference):
             x = model.complete(model.space.render(draft.code, model.refiner), draft.observed)
             x = x + self.noise_scale * torch.randn_like(x)
-            evidence = model.refiner.elbo(x, x).mean() / x[0].numel()
+            evidence = (model.refiner.elbo(x, x) / model.refiner.count(x)).mean()
             cycle = self.cycle(model, x, draft.noise)
         return {
             "generator/evidence": -evidence,

@@ -68,5 +68,11 @@ class Skip(Refiner):
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         return self.inner.log_prob(x, h)
 
+    def count(self, x: Tensor) -> Tensor:
+        return self.inner.count(x)
+
+    def corrupt(self, x: Tensor, scale: float) -> Tensor:
+        return self.inner.corrupt(x, scale)
+
     def forward(self, x: Tensor) -> Tensor:
         return x + self.correct(torch.cat([x, self.inner(x)], dim=1))
