@@ -81,3 +81,15 @@ def test_of_other_dimensions_the_first_two_coordinates_are_shown(dim: int) -> No
     flat = torch.cat([points, torch.zeros(100, 1)], dim=1)[:, :2]
     panels = [vector.Vector().panel(each) for each in (points, flat)]
     assert panels[0].tobytes() == panels[1].tobytes()
+
+
+def test_panels_of_different_size_are_shown_whole() -> None:
+    class Wide(image.Image):
+        """Panels as wide as the first value of their samples says."""
+
+        def panel(self, stored: Tensor) -> Picture.Image:
+            return Picture.new("L", (int(stored.flatten()[0]), 10 + int(stored.flatten()[0])), 7)
+
+    picture = Wide().picture(torch.tensor([[5]]), torch.tensor([[9]]))
+    assert picture.size == (5 + 8 + 9, 19)
+    assert (numpy.asarray(picture)[:, 13:] == 7).all()

@@ -1,11 +1,14 @@
 """Restoring what is damaged: what is observed, what agrees with it, and who learns from whom."""
 
+from pathlib import Path
+
 import parts
 import pytest
 import torch
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch, Draft, Observation
+from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.error import ConfigError
@@ -158,3 +161,28 @@ def test_a_generator_that_does_not_look_is_refused_a_task_that_observes() -> Non
 def test_a_task_without_damage_is_refused() -> None:
     with pytest.raises(ConfigError, match="damage"):
         Restoration({})
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["task=inpainting", "generator=dcgan"], "say generator=unet"),
+        (["task=inpainting", "draft=latents"], "say draft=pixels"),
+        (["damage=strokes"], "nothing is damaged"),
+        (["fidelity=[psnr]"], "nothing is damaged"),
+        (["task=inpainting", "damage=dropped_segments"], "damage"),
+    ],
+)
+def test_what_does_not_fit_the_task_leaves_no_run_folder(
+    words: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *words, f"runs={tmp_path}/runs", "metric=[frechet]"]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_corrections_wait_for_the_first_draft() -> None:
+    pair = restorer()
+    (objective,) = parts.build("objective", "correction", pair).values()
+    nothing = Draft(torch.empty(0, 4), torch.empty(0, *SHAPE))
+    assert objective(pair, Batch(images(3), None), nothing) == {}
