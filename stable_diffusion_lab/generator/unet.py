@@ -8,16 +8,13 @@ from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.layer import unet
-from stable_diffusion_lab.layer.fill import fill
 
 
 class UNet(Generator):
-    """What a U-Net adds to the damaged sample, its gaps filled smoothly (see ``layer.unet``, ``layer.fill``).
+    """A U-Net over the damaged sample, what was seen of it, and what is exact (see ``layer.unet``).
 
-    The network sees that start, what was seen of the sample, and what is exact. So it has to learn only what
-    a smooth fill cannot do; of noise, what to take away (Zhang et al. 2017, DnCNN). Each of its maps is
-    scaled and shifted by what two hidden layers make of the generator's noise. Where nothing at all is
-    observed it is an ordinary generator.
+    Each of its maps is scaled and shifted by what two hidden layers make of the noise. Where nothing at all
+    is observed it is an ordinary generator. The last layer is linear, so that what needs no repair can pass.
 
     Args:
         noise_dim: width of the noise vector.
@@ -54,9 +51,8 @@ class UNet(Generator):
     def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """Draft ``[B, *shape]`` from noise ``[B, noise_dim]`` for ``B`` observations."""
         told = observed or self.nothing(noise)
-        start = fill(told.sample, told.seen)
-        seen = torch.cat([start, told.seen, told.exact], dim=1).to(noise)
-        return start + self.network(seen, self.hear(noise))
+        seen = torch.cat([told.sample, told.seen, told.exact], dim=1).to(noise)
+        return self.network(seen, self.hear(noise))
 
     def nothing(self, noise: Tensor) -> Observation:
         """An observation of nothing for each row of noise."""
