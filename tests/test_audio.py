@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy
+import parts
 import pytest
 import torch
 from scipy.fft import dct
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.cli import main
+from stable_diffusion_lab.command.build import build
+from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.data.spoken_digits import SpokenDigits
 from stable_diffusion_lab.data.waveform_folder import WaveformFolder
 from stable_diffusion_lab.error import ConfigError, DataError
@@ -515,3 +518,13 @@ def test_spoken_digits_train_and_leave_recordings_to_listen_to(
     assert arrays["samples"].shape == (3, 2048) and arrays["samples"].dtype == numpy.int16
     wave, rate = soundfile.read(tmp_path / "out" / "samples" / "00001.wav", dtype="int16")
     assert rate == RATE and (wave == arrays["samples"][1]).all()
+
+
+def test_what_a_representation_costs_is_what_the_refiner_learns() -> None:
+    torch.manual_seed(0)
+    refiner = build(compose("train", parts.small_command("refiner", "instantaneous_frequency")).refiner)
+    x = 0.1 * torch.randn(2, *refiner.shape)
+    torch.manual_seed(1)
+    bound = refiner.bound(x, x).distortion
+    torch.manual_seed(1)
+    torch.testing.assert_close(refiner.distortion(x, refiner.encode(x).sample()), bound)

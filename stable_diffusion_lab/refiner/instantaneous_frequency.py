@@ -71,6 +71,12 @@ class InstantaneousFrequency(Represented):
         target = self.represent(clean)
         return self.inner.bound(target, target if observed is clean else self.represent(observed))
 
+    def distortion(self, x: Tensor, h: Tensor) -> Tensor:
+        return self.inner.distortion(self.represent(x), h)
+
+    def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
+        return self.inner.log_prob(self.represent(x), h)
+
     @staticmethod
     def _weighed(y: Tensor, weight: float) -> Tensor:
         """Every second channel, the frequencies, times a weight."""
