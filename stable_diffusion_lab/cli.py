@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dispatch([word for word in words if word != "--trace"])
     except KeyboardInterrupt:
         return _fail("interrupted", 130, trace)
+    except BrokenPipeError:  # whoever reads the output, as head does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LabError as error:
         return _fail(str(error), error.exit_code, trace)
     except Exception as error:

@@ -205,3 +205,10 @@ def test_hydra_shows_the_configuration() -> None:
 def test_the_shell_completes_after_a_verb(line: str, answer: str) -> None:
     done = run("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
     assert done.stdout.split() == [answer]
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    words = f"{sys.executable} -m stable_diffusion_lab train --help | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", words], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage")
+    assert not done.stderr
