@@ -17,6 +17,7 @@ from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.image_folder import MODES
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.picture_file import FORMATS
+from stable_diffusion_lab.layer.extra import extra
 
 
 class ImageTable(Data):
@@ -75,15 +76,11 @@ def _read(folder: Path, part: str, image: str, label: str, shape: tuple[int, ...
 
 def _columns(file: Path, image: str, label: str) -> tuple[list[Any], np.ndarray]:
     """Image records and labels of a file."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        message = "data: Parquet files want pyarrow; pip install 'stable-diffusion-lab[parquet]'"
-        raise ConfigError("CFG-MISSING", message) from error
+    pyarrow, parquet = (extra(name, "parquet", "data") for name in ("pyarrow", "pyarrow.parquet"))
     try:
         table = parquet.read_table(file, columns=[image, label])
         return table[image].to_pylist(), table[label].to_numpy()
-    except (ArrowException, OSError, KeyError) as error:
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
         message = f"{file}: {error}; set data.image and data.label, or fetch it again"
         raise DataError("DATA-PARQUET", message) from error
 
