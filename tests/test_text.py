@@ -370,3 +370,11 @@ def test_tokens_drafted_against_a_critic(tmp_path: Path) -> None:
         "schedule.head_start=0",
     ]
     assert main(["train", *words]) == 0
+
+
+def test_a_size_without_room_for_merges_is_refused() -> None:
+    pytest.importorskip("tokenizers", reason="the extra `text` is not installed")
+    from stable_diffusion_lab.modality.tokenizer.bpe import BPE
+
+    with pytest.raises(ConfigError, match="wants more than"):
+        BPE(100)

@@ -7,6 +7,7 @@ import numpy
 
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.extra import extra
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
 
@@ -25,7 +26,7 @@ class BPE(Tokenizer):
         super().__init__(size)
         if size <= 256 + self.reserved:
             raise ConfigError("CFG-VALUE", f"tokenizer.size: {size}; wants more than {256 + self.reserved}")
-        self._library = _library()
+        self._library = extra("tokenizers", "text", "tokenizer: bpe")
         self._model: Any = None if state is None else self._library.Tokenizer.from_str(state)
 
     def learn(self, texts: Iterable[str]) -> None:
@@ -55,12 +56,3 @@ class BPE(Tokenizer):
         if self._model is None:
             return None
         return self._model.to_str().replace("$", "\\u0024")  # nothing to interpolate in a config
-
-
-def _library() -> Any:
-    try:
-        import tokenizers
-    except ImportError as error:
-        remedy = "pip install 'stable-diffusion-lab[text]', or say tokenizer=characters"
-        raise ConfigError("CFG-EXTRA", f"tokenizer: bpe wants the tokenizers library; {remedy}") from error
-    return tokenizers
