@@ -6,7 +6,7 @@ MNIST, three seeds. First each objective picks its learning rates (both players'
 the experiment's) by the Frechet distance of the refined drafts on the validation split, in runs of half the
 time with a seed of their own; then it trains with the best one, and is scored on the test split. Everything
 else is equal: nets, batch, optimiser, refiner, one thread each. In latents the generator begins as one
-Gaussian, so that what is seen is the objective's doing; pixels get three times the seconds and nets of half
+Gaussian, so that what is seen is the objective's doing; pixels get twice the seconds and nets of half
 the experiment's width. Writes ``results.jsonl``, ``table.md`` and ``fidelity_diversity.png``.
 """
 
@@ -38,7 +38,7 @@ class Space(NamedTuple):
 NARROW = ("generator.channels=16", "critic.width=16")
 SPACES = {
     "latents": Space(("experiment=mnist", "generator.components=1"), 3e-4, 1),
-    "pixels": Space(("experiment=mnist_dcgan", "schedule=head_start", *NARROW), 1e-3, 3),
+    "pixels": Space(("experiment=mnist_dcgan", "schedule=head_start", *NARROW), 1e-3, 2),
 }
 METRICS = {
     "validation": "metric=[frechet]",
