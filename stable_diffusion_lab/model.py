@@ -47,12 +47,23 @@ class Pair(nn.Module):
         return self.generator(noise) if observed is None else self.generator(noise, observed)
 
     def draft(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
-        """Draft samples ``[B, *refiner.shape]`` from noise ``[B, generator.noise_dim]``."""
-        return self.complete(self.space.render(self.code(noise, observed), self.refiner), observed)
+        """Draft samples ``[B, *refiner.shape]`` from noise ``[B, noise_dim]``."""
+        told, drawing = self.split(noise)
+        return self.complete(self.space.render(self.code(told, observed), self.refiner, drawing), observed)
 
-    def refine(self, draft: Tensor, observed: Observation | None = None) -> Tensor:
-        """Correct drafts, ``[B, *refiner.shape]`` to the same."""
-        return self.complete(self.refiner(draft), observed)
+    def refine(
+        self, draft: Tensor, observed: Observation | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """Correct drafts, ``[B, *refiner.shape]`` to the same.
+
+        Args:
+            draft: samples, made or real.
+            observed: what is known of them.
+            noise: what they were drafted from, ``[B, noise_dim]``; without it the refinement is the most
+                probable one.
+        """
+        refined = self.refiner(draft) if noise is None else self.refiner.redraw(draft, self.split(noise)[1])
+        return self.complete(refined, observed)
 
     def complete(self, sample: Tensor, observed: Observation | None) -> Tensor:
         """Samples ``[B, *refiner.shape]`` with what is known exactly put into them."""
@@ -75,9 +86,22 @@ class Pair(nn.Module):
         return self.space.samples(draft.code, self.refiner, lambda x: self.complete(x, draft.observed))
 
     def noise(self, n: int, seed: int, label: int | None = None) -> Tensor:
-        """What ``generate`` draws from, ``[n, generator.noise_dim]`` on the CPU."""
-        noise = torch.randn(n, self.generator.noise_dim, generator=torch.Generator().manual_seed(seed))
-        return noise if label is None else self.generator.aim(noise, torch.full((n,), label))
+        """What ``generate`` draws from, ``[n, noise_dim]`` on the CPU."""
+        noise = torch.randn(n, self.noise_dim, generator=torch.Generator().manual_seed(seed))
+        if label is None:
+            return noise
+        told, drawing = self.split(noise)
+        return torch.cat([self.generator.aim(told, torch.full((n,), label)), drawing], dim=1)
+
+    @property
+    def noise_dim(self) -> int:
+        """Width of the noise that a sample is a function of."""
+        return self.generator.noise_dim + self.refiner.noise_dim
+
+    def split(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The generator's part of the noise, and the refiner's (see ``Refiner.draw``)."""
+        told, drawing = noise.split([self.generator.noise_dim, self.refiner.noise_dim], dim=1)
+        return told, drawing
 
     @torch.no_grad()
     def generate(
@@ -97,8 +121,9 @@ class Pair(nn.Module):
         Raises:
             ConfigError: if there is no such class, or the generator knows none.
         """
-        draft = self.draft(self.noise(n, seed, label).to(self.device), observed)
-        return Sample(draft, self.refine(draft, observed))
+        noise = self.noise(n, seed, label).to(self.device)
+        draft = self.draft(noise, observed)
+        return Sample(draft, self.refine(draft, observed, noise))
 
     def restore(self, x: Tensor, mask: Tensor, n: int = 4, seed: int = 0) -> Sample:
         """Several ways in which damaged samples may have been whole.

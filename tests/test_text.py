@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,6 +25,7 @@ from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
 from stable_diffusion_lab.modality.tokenizer.characters import Characters
 from stable_diffusion_lab.objective.evidence import Evidence
+from stable_diffusion_lab.refiner.autoregressive import drawn
 from stable_diffusion_lab.refiner.sequence import Sequence, alive, straight_through
 
 VERSE = "The cat sat on the mat; the dog, naïve, ate the cat's hat.\nWho was it? It was I, said the fly.\n"
@@ -283,6 +285,32 @@ def test_the_autoregressive_decoder_writes_what_its_likelihood_finds_most_probab
     written = refiner.decode(h)
     told = refiner.logits(h, written)
     torch.testing.assert_close(told.softmax(-1), written, rtol=1e-3, atol=1e-5)
+
+
+def test_drawn_tokens_are_as_frequent_as_they_are_probable() -> None:
+    torch.manual_seed(0)
+    scores = torch.tensor([0.3, -1.0, 2.0, 0.0, -20.0])
+    tokens = drawn(scores.expand(20_000, 5), torch.randn(20_000)).sum(dim=0)
+    expected = 20_000 * scores.softmax(0)
+    assert stats.chisquare(tokens[:4], expected[:4] * tokens[:4].sum() / expected[:4].sum()).pvalue > 1e-3
+    extremes = drawn(scores.expand(2, 5), torch.tensor([-9.0, 9.0]))
+    assert extremes.argmax(dim=1).tolist() == [0, 3], "noise in order of the tokens, none but possible ones"
+
+
+def test_drafts_are_drawn_and_refinements_come_nearer_to_what_is_most_probable() -> None:
+    torch.manual_seed(0)
+    noise, h = torch.randn(64, 16), torch.randn(64, 16)
+    refiner = text_refiner("autoregressive", "refiner.refined_temperature=0.3").eval()
+    refiner.leave.weight.data *= 20  # tokens that differ in probability
+    draft = refiner.draw(h, noise)
+    assert torch.equal(draft, refiner.draw(h, noise))
+    assert not torch.equal(draft, refiner.draw(h, -noise))
+    refined = refiner.redraw(draft, noise)
+    told = refiner.encode(draft).mean
+    surprise = [(-refiner.log_prob(x, told) / refiner.count(x)).mean() for x in (draft, refined)]
+    assert surprise[1] < surprise[0] - 0.1, "nats of a token"
+    cold = text_refiner("autoregressive", "refiner.temperature=1e-4").eval()
+    torch.testing.assert_close(cold.draw(h, noise).argmax(-1), cold.decode(h).argmax(-1))
 
 
 def test_the_autoregressive_decoder_does_not_see_what_it_is_to_write() -> None:

@@ -67,10 +67,10 @@ def draw(
         return torch.cat([*(it.expand(len(x), *it.shape) for it in kept), x[:, sum(map(len, kept)) :]], dim=1)
 
     drafts, refined = [], []
-    for part in model.noise(n, seed, label).split(batch_size):
-        draft = begun(model.draft(part.to(device)))
+    for part in model.noise(n, seed, label).to(device).split(batch_size):
+        draft = begun(model.draft(part))
         drafts.append(modality.to_stored(draft).cpu())
-        refined.append(modality.to_stored(begun(model.refine(draft))).cpu())
+        refined.append(modality.to_stored(begun(model.refine(draft, noise=part))).cpu())
     return Sample(torch.cat(drafts), torch.cat(refined))
 
 

@@ -102,7 +102,8 @@ def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
     clean = data.modality.to_sample(data.train.samples[:1])
     with torch.no_grad():
         observed = pair.task.observe(clean, torch.Generator().manual_seed(0))
-        drawn, wanted = pair.code(pair.noise(1, 0), observed).shape[1:], pair.embed(clean).shape[1:]
+        told, _ = pair.split(pair.noise(1, 0))
+        drawn, wanted = pair.code(told, observed).shape[1:], pair.embed(clean).shape[1:]
     if drawn != wanted:
         shapes = f"it draws {list(drawn)}, where the data are {list(wanted)}"
         raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels or draft=latents")

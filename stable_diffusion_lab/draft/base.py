@@ -40,8 +40,15 @@ class DraftSpace(ABC):
         self.stages = tuple(stages)
 
     @abstractmethod
-    def render(self, code: Tensor, refiner: Refiner) -> Tensor:
-        """Turn the generator's output ``[B, *generator.shape]`` into samples ``[B, *refiner.shape]``."""
+    def render(self, code: Tensor, refiner: Refiner, noise: Tensor | None = None) -> Tensor:
+        """Turn the generator's output ``[B, *generator.shape]`` into samples ``[B, *refiner.shape]``.
+
+        Args:
+            code: of the generator.
+            refiner: of the pair.
+            noise: what a sample is drawn by, ``[B, refiner.noise_dim]`` (see ``Refiner.draw``); without it
+                the gradient passes.
+        """
 
     @abstractmethod
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:

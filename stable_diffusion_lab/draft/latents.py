@@ -19,8 +19,8 @@ class Latents(DraftSpace):
     def __init__(self, stages: Sequence[str] = ("draft", "refined")) -> None:
         super().__init__(stages)
 
-    def render(self, code: Tensor, refiner: Refiner) -> Tensor:
-        return refiner.decode(code)
+    def render(self, code: Tensor, refiner: Refiner, noise: Tensor | None = None) -> Tensor:
+        return refiner.decode(code) if noise is None else refiner.draw(code, noise)
 
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
         return refiner.encode(clean).mean

@@ -1,9 +1,12 @@
 """A VAE whose decoder writes a text token by token."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, PositiveInt
+from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.refiner.sequence import Sequence, straight_through
@@ -20,7 +23,10 @@ class Autoregressive(Sequence):
     A decoder that sees what it has written needs no latents to write well, and may forget them (posterior
     collapse). Against that: word dropout here, free bits in the objective, and a small ``decoder_scale``.
 
-    ``decode`` is greedy; its gradient passes each token straight through.
+    ``decode`` is greedy; its gradient passes each token straight through. A draft is a draw from p(x | h),
+    token by token, and its refinement a draw by the same noise from a sharper one, given what the encoder
+    makes of the draft: probable tokens stay, improbable ones give way. Noise becomes tokens by the inverse of
+    their distribution function.
 
     Args:
         shape: ``(L, V)``; L divisible by ``patch``.
@@ -31,6 +37,8 @@ class Autoregressive(Sequence):
         hidden_dim: of the decoder's state.
         patch: tokens of a patch.
         word_dropout: share of the tokens before that the decoder does not get to see while it learns.
+        temperature: of the tokens of drafts; 1 draws from p(x | h), less from what is more probable.
+        refined_temperature: of the tokens of their refinements.
         decoder_scale: see ``Sequence``.
 
     Raises:
@@ -47,12 +55,17 @@ class Autoregressive(Sequence):
         hidden_dim: PositiveInt,
         patch: PositiveInt,
         word_dropout: Decay,
+        temperature: PositiveFloat,
+        refined_temperature: PositiveFloat,
         decoder_scale: PositiveFloat,
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale, width)
         self.patch = patch
         self.patches = count_patches(self.length, patch, latent_dim)
         self.word_dropout = word_dropout
+        self.temperature = temperature
+        self.refined_temperature = refined_temperature
+        self.noise_dim = self.length
         local = latent_dim // self.patches
         self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
         self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * local))
@@ -86,11 +99,33 @@ class Autoregressive(Sequence):
         return self.leave(states)
 
     def decode(self, h: Tensor) -> Tensor:
+        return self.write(h, lambda scores, place: scores.softmax(dim=-1))
+
+    def draw(self, h: Tensor, noise: Tensor) -> Tensor:
+        return self.write(h, lambda scores, place: drawn(scores / self.temperature, noise[:, place]))
+
+    def redraw(self, x: Tensor, noise: Tensor) -> Tensor:
+        sharper = self.refined_temperature
+        h = self.encode(x).mean
+        return self.write(h, lambda scores, place: drawn(scores / sharper, noise[:, place]))
+
+    def write(self, h: Tensor, choose: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Texts ``[B, L, V]`` of latents, each token chosen by its scores ``[B, V]`` and its place.
+
+        What follows a token follows from its most probable value.
+        """
         state, told = self.plan(h)
         before = self.begin.expand(len(h), -1)
-        found = []
+        found: list[Tensor] = []
         for place in range(self.length):
             out, state = self.decoder(torch.cat([before, told[:, place]], dim=1)[:, None], state)
-            found.append(self.leave(out[:, 0]).softmax(dim=-1))
+            found.append(choose(self.leave(out[:, 0]), place))
             before = straight_through(found[-1]) @ self.embedding
         return torch.stack(found, dim=1)
+
+
+def drawn(scores: Tensor, noise: Tensor) -> Tensor:
+    """One-hot tokens ``[B, V]`` from scores ``[B, V]``, functions of standard normal noise ``[B]``."""
+    below = scores.softmax(dim=-1).cumsum(dim=-1)
+    passed = below < torch.special.ndtr(noise)[:, None] * below[:, -1:]
+    return one_hot(passed.sum(dim=-1).clamp_max(scores.shape[-1] - 1), scores.shape[-1]).to(scores)

@@ -30,7 +30,10 @@ class Refiner(nn.Module, ABC):
         latent_dim: width of the latent vector h.
         decoder_scale: standard deviation of the Gaussian likelihood p(x | h), in units of the
             sample range [-1, 1].
+        noise_dim: entries of the noise that ``draw`` chooses by; 0 where it shows the mean.
     """
+
+    noise_dim: int = 0
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int, decoder_scale: float) -> None:
         super().__init__()
@@ -49,6 +52,21 @@ class Refiner(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Refine drafts ``[B, *shape]``: one pass through the posterior mean and the decoder."""
         return self.decode(self.encode(x).mean)
+
+    def draw(self, h: Tensor, noise: Tensor) -> Tensor:
+        """A draft as it is shown: ``[B, latent_dim]`` to ``[B, *shape]``.
+
+        Of numbers that is the mean of p(x | h). Of tokens the mean is none, and one is drawn.
+
+        Args:
+            h: latents.
+            noise: ``[B, noise_dim]`` standard normal, of which the sample is a function.
+        """
+        return self.decode(h)
+
+    def redraw(self, x: Tensor, noise: Tensor) -> Tensor:
+        """The refinement of drafts ``[B, *shape]`` that were drawn with ``noise``, as it is shown."""
+        return self(x)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What each layer of the encoder sees in samples ``[B, *shape]``, the last one last: ``[B, ...]``.

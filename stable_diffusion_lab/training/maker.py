@@ -35,9 +35,9 @@ class Maker:
         return self.n or len(self.data.splits[split].samples)
 
     def noise(self, pair: Pair, split: str) -> Tensor:
-        """What is drafted from, ``[count, generator.noise_dim]`` on the CPU."""
+        """What is drafted from, ``[count, pair.noise_dim]`` on the CPU."""
         rng = torch.Generator().manual_seed(fold(self.seed))
-        return torch.randn(self.count(split), pair.generator.noise_dim, generator=rng)
+        return torch.randn(self.count(split), pair.noise_dim, generator=rng)
 
     def originals(self, split: str, rows: Tensor) -> Tensor:
         """Clean samples ``[n, ...]`` of which the damaged ones number ``rows`` are made."""
@@ -60,8 +60,9 @@ class Maker:
         stages: dict[str, list[Tensor]] = {}
         for part in rows.split(BATCH):
             observed = everyone and everyone.rows(part).to(pair.device)
-            draft = pair.draft(noise[part].to(pair.device), observed)
-            made = {"draft": draft, "refined": pair.refine(draft, observed)}
+            drawn = noise[part].to(pair.device)
+            draft = pair.draft(drawn, observed)
+            made = {"draft": draft, "refined": pair.refine(draft, observed, drawn)}
             for stage, samples in ({"damaged": observed.sample} | made if observed else made).items():
                 stages.setdefault(stage, []).append(self.stored(samples))
         return {stage: torch.cat(parts) for stage, parts in stages.items()}
