@@ -83,7 +83,7 @@ def cells(options: argparse.Namespace) -> list[Cell]:
         for variation, extra, seed in variations(objective, rate):
             labels = {"objective": objective, "variation": variation}
             name, refiner = f"{objective} {variation}", str(options.tuned / "refiner.pt")
-            found.append(Cell(name, (*words, *extra), options.seconds, seed, refiner, labels=labels))
+            found.append(Cell(name, (*words, *extra), options.seconds, seed, refiner, "validation", labels))
     return found
 
 
@@ -112,7 +112,7 @@ def picture(groups: dict[str, list[Result]], path: Path) -> None:
         panel.plot(statistics.median(values), row, "|", color="black", markersize=18, markeredgewidth=2)
         panel.plot(values[-1], row, "x", color="tab:red", markersize=9, markeredgewidth=2)
     panel.set_yticks(range(len(groups)), list(reversed(groups)))
-    panel.set(xscale="log", xlabel="Frechet distance, refined (bar: median, cross: worst)")
+    panel.set(xscale="log", xlabel="Frechet distance, refined, validation split (bar: median, cross: worst)")
     for axis, colour in COLOURS.items():
         panel.plot([], [], "o", color=colour, label=axis)
     panel.legend(title="varied", frameon=False)

@@ -4,8 +4,8 @@
 
 Every rival learns from the same windows for the same time on one thread, draws as many samples as the test
 split has, and is judged by the metrics and measures of the experiment. Each temperature is a row: fidelity
-against diversity. Runs of ``sdlab train`` join the table with their drafts and refinements. Writes JSON and a
-picture of the curve.
+against diversity. Runs of ``sdlab train`` join the table with their drafts, at each temperature, and with the
+refinements, at each temperature, of the drafts of their own. Writes JSON and a picture of the curve.
 """
 
 import argparse
@@ -180,16 +180,22 @@ def rivals(data: Data, seconds: float) -> dict[str, Rival]:
     }
 
 
-def pair_rows(run: Path, evaluator: Evaluator) -> dict[str, Row]:
+def pair_rows(run: Path, evaluator: Evaluator, temperatures: Sequence[float]) -> dict[str, Row]:
     """Draft and refinement of a run, and bounds on the cost of a held-out token."""
     model = load(run).model
-    found = evaluator.score(model, "test")
-    rows: dict[str, Row] = {f"{run.name} {stage}": {} for stage in ("draft", "refined")}
-    for name, value in found.items():
-        stage, metric = name.split("/")
-        rows[f"{run.name} {stage}"][metric] = value
     bounds = evaluator.log_likelihood(model, "test")
-    rows[f"{run.name} refined"] |= {"nats": -bounds["iwae"], "nats_elbo": -bounds["elbo"]}
+    rows: dict[str, Row] = {}
+    for stage, dial in (("draft", "temperature"), ("refined", "refined_temperature")):
+        own = getattr(model.refiner, dial, None)
+        for temperature in temperatures if own else [None]:
+            if temperature is not None:
+                setattr(model.refiner, dial, temperature)
+            found = evaluator.score(model, "test")
+            row = {name.split("/")[1]: value for name, value in found.items() if name.startswith(stage)}
+            end = "" if temperature is None else f" T={temperature:g}"
+            rows[f"{run.name} {stage}{end}"] = {"nats": -bounds["iwae"], "nats_elbo": -bounds["elbo"], **row}
+        if own:
+            setattr(model.refiner, dial, own)
     return rows
 
 
@@ -238,7 +244,7 @@ def main(overrides: Sequence[str], given: argparse.Namespace) -> None:
     test = data.test.samples
     rows: dict[str, Row] = {"training text": evaluator.floor("test"), "test text": score(evaluator, test)}
     for run in given.runs:
-        rows |= pair_rows(run, evaluator)
+        rows |= pair_rows(run, evaluator, given.temperatures)
     for name, rival in rivals(data, given.seconds).items():
         nats = rival.nats(test)
         for temperature in given.temperatures:
