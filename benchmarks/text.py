@@ -1,166 +1,42 @@
-"""Rivals of the pair on text: maximum-likelihood GRU, small GPT, and interpolated n-grams, over temperatures.
+"""The pair on text beside a maximum-likelihood GRU, a small GPT and interpolated n-grams, over temperatures.
 
-    python benchmarks/text.py --seconds 240 --runs runs/<date>/*-shakespeare
+    python benchmarks/text.py --seconds 300 --runs runs/<date>/*-shakespeare [--out results/text]
 
-Every rival learns from the same windows for the same time on one thread, draws as many samples as the test
-split has, and is judged by the metrics and measures of the experiment. Each temperature is a row: fidelity
-against diversity. Runs of ``sdlab train`` join the table with their drafts, at each temperature, and with the
-refinements, at each temperature, of the drafts of their own. Writes JSON and a picture of the curve.
+Every rival learns from the same windows for the same processor time on one thread, draws as many samples as
+the test split has, and is judged by the metrics and measures of the experiment. Each temperature is a row:
+fidelity against diversity. Runs of ``sdlab train`` join the table with their drafts, at each temperature, and
+with the refinements, at each temperature, of the drafts of their own; runs of one name are seeds of one row.
+Writes ``results.jsonl``, ``table.md``, ``curves.png`` and ``samples.txt``, twenty of the first run, none
+selected. May be stopped and started again.
 """
 
 import argparse
 import json
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy
 import torch
+from common import spread
 from matplotlib import pyplot
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor, nn
-from torch.nn import functional
+from rivals import GPT, GRU, NGrams, Rival
+from torch import Tensor
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.judge import judge
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.data.base import Data
-from stable_diffusion_lab.layer.attention import Block
-from stable_diffusion_lab.measure.ngram_model import NGramModel
 from stable_diffusion_lab.training.evaluator import Evaluator
 
-BATCH = 64
-PEAK_RATE = 2e-3
 COLUMNS = (
-    "fd",
-    "precision",
-    "recall",
-    "js1",
-    "js3",
-    "js5",
-    "words",
-    "distinct2",
-    "bleu",
-    "self_bleu",
-    "copied",
-    "ngram_ppl",
+    *("nats", "fd", "precision", "recall", "js1", "js2", "js3", "js4", "js5", "words"),
+    *("distinct2", "bleu", "self_bleu", "copied", "copy", "ngram_ppl"),
 )
+CROWD = 20
 Row = dict[str, float]
-
-
-class Rival(ABC):
-    """Draws texts token by token."""
-
-    @abstractmethod
-    def nats(self, stored: Tensor) -> float:
-        """Mean -log p of a token of texts ``[N, L]``."""
-
-    @abstractmethod
-    def log_probs(self, written: Tensor) -> Tensor:
-        """log p of each next token ``[N, V]`` after what is written ``[N, t]``."""
-
-    def draw(self, n: int, length: int, temperature: float, seed: int) -> Tensor:
-        """Texts ``[n, length]``."""
-        rng = torch.Generator().manual_seed(seed)
-        written = torch.zeros(n, 0, dtype=torch.int64)
-        for _ in range(length):
-            chances = (self.log_probs(written) / temperature).softmax(dim=1)
-            drawn = torch.multinomial(chances, 1, generator=rng)
-            ended = (written == 0).any(dim=1, keepdim=True)
-            written = torch.cat([written, drawn.masked_fill(ended, 0)], dim=1)
-        return written
-
-
-class Network(Rival, nn.Module):
-    """A language model that learns by maximum likelihood. Token 0, the end, also stands before the text."""
-
-    def __init__(self, vocabulary: int, width: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary, width)
-
-    @abstractmethod
-    def forward(self, before: Tensor) -> Tensor:
-        """Scores ``[N, t, V]`` of the tokens that follow each of ``[N, t]``."""
-
-    def losses(self, stored: Tensor) -> tuple[Tensor, Tensor]:
-        """-log p of each token, and which are of the text, ``[N, L]``."""
-        tokens = stored.long()
-        scores = self(functional.pad(tokens, (1, 0))[:, :-1])
-        ended = (tokens == 0).long().cumsum(dim=1) - (tokens == 0).long()
-        return functional.cross_entropy(scores.mT, tokens, reduction="none"), ended == 0
-
-    def learn(self, train: Tensor, seconds: float) -> "Network":
-        """Adam with half a cosine, for so many seconds of this process."""
-        optimizer = torch.optim.Adam(self.parameters(), PEAK_RATE, betas=(0.9, 0.99))
-        begun = time.process_time()
-        while (share := (time.process_time() - begun) / seconds) < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = PEAK_RATE * 0.5 * (1 + float(numpy.cos(numpy.pi * share)))
-            each, inside = self.losses(train[torch.randint(len(train), (BATCH,))])
-            optimizer.zero_grad()
-            (each * inside).sum().div(inside.sum()).backward()
-            nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-            optimizer.step()
-        return self.eval()
-
-    @torch.no_grad()
-    def nats(self, stored: Tensor) -> float:
-        each, inside = self.losses(stored)
-        return each[inside].mean().item()
-
-    @torch.no_grad()
-    def log_probs(self, written: Tensor) -> Tensor:
-        return self(functional.pad(written, (1, 0)))[:, -1].log_softmax(dim=1)
-
-
-class GRU(Network):
-    """One recurrent layer."""
-
-    def __init__(self, vocabulary: int, width: int = 64, hidden_dim: int = 256) -> None:
-        super().__init__(vocabulary, width)
-        self.body = nn.GRU(width, hidden_dim, batch_first=True)
-        self.leave = nn.Linear(hidden_dim, vocabulary)
-
-    def forward(self, before: Tensor) -> Tensor:
-        return self.leave(self.body(self.embedding(before))[0])
-
-
-class GPT(Network):
-    """A small decoder-only transformer."""
-
-    def __init__(
-        self, vocabulary: int, length: int, width: int = 128, heads: int = 4, blocks: int = 3
-    ) -> None:
-        super().__init__(vocabulary, width)
-        self.places = nn.Parameter(torch.randn(length + 1, width) * 0.02)
-        self.body = nn.Sequential(*(Block(width, heads, causal=True) for _ in range(blocks)))
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary))
-
-    def forward(self, before: Tensor) -> Tensor:
-        return self.leave(self.body(self.embedding(before) + self.places[: before.shape[1]]))
-
-
-class NGrams(Rival):
-    """Interpolated n-grams of the training text."""
-
-    def __init__(self, train: Tensor, vocabulary: int, order: int = 6) -> None:
-        self.model = NGramModel(train, order, vocabulary)
-
-    def nats(self, stored: Tensor) -> float:
-        each, inside = self.model.log_prob(stored)
-        return float(-each[inside].mean())
-
-    def log_probs(self, written: Tensor) -> Tensor:
-        vocabulary = self.model.vocabulary
-        context = written[:, max(0, written.shape[1] - self.model.order + 1) :].repeat_interleave(
-            vocabulary, dim=0
-        )
-        following = torch.arange(vocabulary).repeat(len(written))[:, None]
-        each, _ = self.model.log_prob(torch.cat([context, following], dim=1))
-        return torch.from_numpy(each[:, -1]).view(len(written), vocabulary)
+Rows = dict[str, list[Row]]
 
 
 def score(evaluator: Evaluator, stored: Tensor) -> Row:
@@ -169,21 +45,34 @@ def score(evaluator: Evaluator, stored: Tensor) -> Row:
     return evaluator.compare("test", evaluator.extractor.extract(samples), samples)
 
 
-def rivals(data: Data, seconds: float) -> dict[str, Rival]:
-    """All rivals, having learnt."""
+def rivals(data: Data, seconds: float) -> Iterator[tuple[str, Rival]]:
+    """Each rival, having learnt."""
     length, vocabulary = data.shape
     train = data.train.samples
-    return {
-        "gru": GRU(vocabulary).learn(train, seconds),
-        "gpt": GPT(vocabulary, length).learn(train, seconds),
-        "ngrams": NGrams(train[:: max(1, data.overlap // 2)], vocabulary),
-    }
+    yield "n-grams", NGrams(train[:: max(1, data.overlap // 2)], vocabulary)
+    yield "GRU", GRU(vocabulary).learn(train, seconds)
+    yield "GPT", GPT(vocabulary, length).learn(train, seconds)
+
+
+def rival_rows(
+    evaluator: Evaluator, seconds: float, temperatures: Sequence[float], seed: int
+) -> dict[str, Row]:
+    """Each rival at each temperature, and what a held-out token costs it."""
+    torch.manual_seed(seed)
+    rows, data = {}, evaluator.data
+    for name, rival in rivals(data, seconds):
+        nats = rival.nats(data.test.samples)
+        for temperature in temperatures:
+            drawn = rival.draw(evaluator.count("test"), data.shape[0], temperature, seed)
+            rows[f"{name} T={temperature:g}"] = {"nats": nats, **score(evaluator, drawn)}
+    return rows
 
 
 def pair_rows(run: Path, evaluator: Evaluator, temperatures: Sequence[float]) -> dict[str, Row]:
-    """Draft and refinement of a run, and bounds on the cost of a held-out token."""
-    model = load(run).model
-    bounds = evaluator.log_likelihood(model, "test")
+    """Drafts and refinements of a run, and a bound on the cost of a held-out token (IWAE)."""
+    trained = load(run)
+    model, name = trained.model, trained.config.name
+    nats = -evaluator.log_likelihood(model, "test")["iwae"]
     rows: dict[str, Row] = {}
     for stage, dial in (("draft", "temperature"), ("refined", "refined_temperature")):
         own = getattr(model.refiner, dial, None)
@@ -191,70 +80,91 @@ def pair_rows(run: Path, evaluator: Evaluator, temperatures: Sequence[float]) ->
             if temperature is not None:
                 setattr(model.refiner, dial, temperature)
             found = evaluator.score(model, "test")
-            row = {name.split("/")[1]: value for name, value in found.items() if name.startswith(stage)}
+            row = {key.split("/")[1]: value for key, value in found.items() if key.startswith(stage)}
             end = "" if temperature is None else f" T={temperature:g}"
-            rows[f"{run.name} {stage}{end}"] = {"nats": -bounds["iwae"], "nats_elbo": -bounds["elbo"], **row}
+            rows[f"{name} {stage}{end}"] = {"nats": nats, **row}
         if own:
             setattr(model.refiner, dial, own)
     return rows
 
 
-def show(rows: dict[str, Row]) -> None:
-    """A line for each row; nats are of a held-out token, of the pair an upper bound (IWAE)."""
-    table = Table()
-    for name in ("", "nats", *COLUMNS):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        table.add_row(name, *(f"{row[key]:.3g}" if key in row else "" for key in ("nats", *COLUMNS)))
-    Console(width=180).print(table)
+def table(rows: Rows) -> str:
+    """Markdown; mean and standard deviation over seeds."""
+    lines = ["| |" + "|".join(COLUMNS) + "|", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, seeds in rows.items():
+        cells = (spread([row[key] for row in seeds]) if key in seeds[0] else "" for key in COLUMNS)
+        lines.append(f"| {name} |" + "|".join(cells) + "|")
+    return "\n".join(lines) + "\n"
 
 
-def picture(rows: dict[str, Row], path: Path) -> None:
-    """Fidelity (words) against diversity (distinct-2), a curve for each rival."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for name, row in rows.items():
-        curves.setdefault(name.split(" T=")[0], []).append((row["distinct2"], row["words"]))
-    figure, axes = pyplot.subplots(figsize=(6, 4))
-    for name, points in curves.items():
-        axes.plot(*zip(*points, strict=True), marker="o", label=name)
-    axes.set(xlabel="distinct-2", ylabel="share of words of the training text")
-    axes.legend(fontsize="small")
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+def picture(rows: Rows, path: Path) -> None:
+    """Two measures of fidelity against diversity (distinct-2), a curve over temperatures for each rival."""
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.5))
+    curves: defaultdict[str, list[list[Row]]] = defaultdict(list)
+    for name, seeds in rows.items():
+        curves[name.split(" T=")[0]].append(seeds)
+    for panel, key in zip(panels, ("words", "js3"), strict=True):
+        for name, points in curves.items():
+            places = [
+                [sum(row[it] for row in seeds) / len(seeds) for it in ("distinct2", key)] for seeds in points
+            ]
+            panel.plot(*zip(*places, strict=True), marker="o", label=name)
+    panels[0].set(xlabel="distinct-2", ylabel="share of words of the training text")
+    panels[1].set(xlabel="distinct-2", ylabel="trigrams, Jensen-Shannon divergence", yscale="log")
+    panels[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 def options() -> argparse.Namespace:
+    """The command line."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     parser.add_argument("overrides", nargs="*", default=["experiment=shakespeare"], help="as for sdlab train")
-    parser.add_argument("--seconds", type=float, default=240, help="of training for each network")
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.5, 0.7, 0.85, 1.0, 1.2])
+    parser.add_argument("--seconds", type=float, default=300, help="of training for each network")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.4, 0.6, 0.8, 1.0])
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="of sdlab train on the same data")
-    parser.add_argument("--n", type=int, default=None, help="samples of each; as many as the test split has")
-    parser.add_argument("--out", type=Path, default=Path("text.json"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the rivals")
+    parser.add_argument("--out", type=Path, default=Path("results/text"))
     return parser.parse_args()
 
 
-def main(overrides: Sequence[str], given: argparse.Namespace) -> None:
+def main(given: argparse.Namespace) -> None:
+    """Train, draw, and write what is missing."""
     torch.set_num_threads(1)
-    torch.manual_seed(given.seed)
-    config = compose("train", overrides)
-    data: Data = build(config.data)
-    evaluator = judge(config, data, given.n, given.seed)
-    test = data.test.samples
-    rows: dict[str, Row] = {"training text": evaluator.floor("test"), "test text": score(evaluator, test)}
-    for run in given.runs:
-        rows |= pair_rows(run, evaluator, given.temperatures)
-    for name, rival in rivals(data, given.seconds).items():
-        nats = rival.nats(test)
-        for temperature in given.temperatures:
-            drawn = rival.draw(evaluator.count("test"), data.shape[0], temperature, given.seed)
-            rows[f"{name} T={temperature:g}"] = {"nats": nats, **score(evaluator, drawn)}
-    show(rows)
-    given.out.write_text(json.dumps(rows, indent=2))
-    picture(rows, given.out.with_suffix(".png"))
+    given.out.mkdir(parents=True, exist_ok=True)
+    config = compose("train", given.overrides)
+    evaluator = judge(config, build(config.data), None, 0)
+    path = given.out / "results.jsonl"
+    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    temperatures = given.temperatures
+    jobs: dict[str, Callable[[], dict[str, Row]]] = {
+        "text": lambda: {"training text": evaluator.floor("test")},
+        **{str(run): partial(pair_rows, run, evaluator, temperatures) for run in given.runs},
+        **{
+            f"rivals {seed}": partial(rival_rows, evaluator, given.seconds, temperatures, seed)
+            for seed in given.seeds
+        },
+    }
+    with path.open("a") as file:
+        for job, make in jobs.items():
+            if job not in {entry["job"] for entry in done}:
+                done.append({"job": job, "rows": make()})
+                file.write(json.dumps(done[-1]) + "\n")
+                file.flush()
+                print(job, flush=True)
+    rows: Rows = defaultdict(list)
+    for entry in done:
+        for name, row in entry["rows"].items():
+            rows[name].append(row)
+    (given.out / "table.md").write_text(table(rows))
+    picture(rows, given.out / "curves.png")
+    if given.runs:
+        trained = load(given.runs[0])
+        drawn = trained.model.generate(CROWD, 0)
+        stored = [trained.modality.to_stored(stage) for stage in drawn]
+        (given.out / "samples.txt").write_bytes(trained.modality.exhibit(*stored))
+    print(table(rows))
 
 
 if __name__ == "__main__":
-    chosen = options()
-    main(chosen.overrides, chosen)
+    main(options())
