@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import parts
@@ -30,6 +30,7 @@ from stable_diffusion_lab.modality.vector import Vector
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.damage.centre_box import CentreBox
+from stable_diffusion_lab.task.damage.downsampling import Downsampling
 from stable_diffusion_lab.task.damage.gaussian_noise import GaussianNoise
 from stable_diffusion_lab.task.restoration import Restoration
 from stable_diffusion_lab.training.log_likelihood import log_likelihood
@@ -43,10 +44,12 @@ DENOISING = Restoration({"noise": GaussianNoise(0.3, 0.3)})
 
 
 class Echo(Pair):
-    """Returns what it is given, and remembers how often it was asked and for how many."""
+    """Returns what it is given, and remembers that, and for how many it was asked each time."""
+
+    given: ClassVar[list[Tensor]] = []
 
     def restore(self, x: Tensor, mask: Tensor, n: int = 4, seed: int = 0) -> Sample:
-        self.asked = [*getattr(self, "asked", []), len(x)]
+        self.given = [*self.given, x]
         copies = x[:, None].expand(-1, n, *x.shape[1:])
         return Sample(copies, copies)
 
@@ -199,6 +202,45 @@ def test_neighbouring_tiles_overlap_by_half_or_more(size: int) -> None:
     assert len(starts) == math.ceil((size - 8) / 4) + 1, "no more than it takes"
 
 
+@pytest.mark.parametrize("grid", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("size", [5, 8, 9, 16, 45, 61])
+def test_tiles_begin_on_the_grid_and_leave_nothing_out(size: int, grid: int) -> None:
+    places, weights = axis(size, 8, grid)
+    assert set(places[weights > 0].tolist()) == set(range(size))
+    first = places[:, 0] if size >= 8 else -(weights > 0).long().argmax(dim=1)
+    assert not (first % grid).any() and (first.diff() > 0).all()
+    assert first.diff().max() <= 4 + grid if len(first) > 1 else size <= 8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(5, 6), (48, 64), (45, 61)])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_squares_keep_the_means_that_were_seen_also_across_tiles(
+    factor: int, size: tuple[int, int], channels: int, use: Use, tmp_path: Path
+) -> None:
+    height, width = (-(-side // factor) for side in size)
+    small = noise(height, width, 3)
+    before = small.repeat(factor, 0).repeat(factor, 1)[: size[0], : size[1]]
+    Picture.fromarray(before).save(tmp_path / "x.png")
+    use(make(channels, Restoration({"few": Downsampling(factor)})))
+    assert run(tmp_path / "x.png", "mask=null", "n=2") == 0
+    after = np.asarray(opened(tmp_path / "out" / "x-2.png")).astype(float)
+    for i in range(height):
+        for k in range(width):
+            square = after[i * factor : (i + 1) * factor, k * factor : (k + 1) * factor]
+            assert np.abs(square.mean(axis=(0, 1)) - small[i, k]).max() <= 0.51, "rounding of each pixel"
+    assert np.abs(after - before).max() > 5, "nothing was made up"
+
+
+def test_tiles_are_damaged_as_the_whole_is(use: Use, tmp_path: Path) -> None:
+    pair = make(1, Restoration({"few": Downsampling(3)}), Echo)
+    use(pair)
+    Picture.fromarray(noise(15, 17).repeat(3, 0).repeat(3, 1)).save(tmp_path / "x.png")
+    assert run(tmp_path / "x.png", "mask=null", "n=1") == 0
+    for x in pair.given:
+        torch.testing.assert_close(Downsampling(3).keep(x), x)
+
+
 def test_a_blend_changes_smoothly_from_one_tile_to_the_next() -> None:
     tiles = Tiles((12,), (8,))
     blend = Blend(tiles, 1, 1)
@@ -220,10 +262,10 @@ def test_tiles_go_through_the_pair_together_and_only_those_with_a_hole(use: Use,
     pair = make(kind=Echo)
     use(pair)
     assert run(tmp_path / "x.png", "mask=[30,30,1,1]") == 0
-    assert pair.asked == [4], "a pixel inside lies in two tiles along each axis"
+    assert [*map(len, pair.given)] == [4], "a pixel inside lies in two tiles along each axis"
     use(pair := make(1, DENOISING, Echo))
     assert run(tmp_path / "x.png", "mask=null", "batch_size=100", f"out={tmp_path}/other") == 0
-    assert pair.asked == [100, 100, 25]
+    assert [*map(len, pair.given)] == [100, 100, 25]
 
 
 def test_transparent_pixels_are_lost_and_become_opaque(use: Use, tmp_path: Path) -> None:

@@ -38,19 +38,21 @@ def complete(pair: Pair, opened: Opened, n: int, seed: int, batch_size: int) -> 
     """Restore a file tile by tile, as many at once as ``batch_size`` says, and blend what overlaps.
 
     Tiles that are known exactly are not touched. Each tile is completed by itself: where a hole is larger
-    than a tile, neighbours agree only as far as the blend makes them.
+    than a tile, neighbours agree only as far as the blend makes them. With what was observed the blend
+    agrees as a whole.
 
     Raises:
         DataError: if there is nothing to restore, or nothing to go by.
     """
-    damaged, _, exact = pair.task.describe(opened.whole, opened.seen)
+    observed = pair.task.describe(opened.whole, opened.seen)
+    damaged, _, exact = observed
     if not opened.seen.any():
         raise DataError("DATA-MASK", f"{opened.path}: everything is lost; leave something to go by")
     if exact.all():
         what = f"nothing is lost, so there is nothing to restore; say {opened.masks}"
         raise DataError("DATA-MASK", f"{opened.path}: {what}")
     layers, channels, *size = damaged.shape
-    tiles = Tiles(tuple(size), pair.refiner.shape[1:], layers)
+    tiles = Tiles(tuple(size), pair.refiner.shape[1:], layers, pair.task.grid)
     batches = unknown(tiles, exact, batch_size)
     drafts, refined = (Blend(tiles, n, channels) for _ in range(2))
     for index, which in enumerate(batches):
@@ -58,7 +60,10 @@ def complete(pair: Pair, opened: Opened, n: int, seed: int, batch_size: int) -> 
         found = pair.restore(x, seen, n, fold(seed, index))
         drafts.add(found.draft.cpu(), which)
         refined.add(found.refined.cpu(), which)
-    draft, end = (torch.where(exact > 0, damaged, blend.result()) for blend in (drafts, refined))
+    draft, end = (
+        torch.stack([pair.task.settle(each, observed) for each in blend.result()])
+        for blend in (drafts, refined)
+    )
     scores = evidence(pair, tiles, end, batches, seed)
     order = scores.argsort(descending=True, stable=True)
     return Completed(damaged, exact, draft[order], end[order], scores[order])

@@ -19,10 +19,13 @@ class Damage(ABC):
         keeps: whether what can still be seen is as it was; a mask keeps, noise does not.
         directions: what it can damage, by the number of directions that a sample has beside its channels:
             2 for images, 1 for waveforms, 0 for vectors.
+        grid: side of the squares, or length of the pieces, that it treats as one, from the first entry on. A
+            part of a larger sample is damaged as the whole is where it begins at a multiple of that.
     """
 
     keeps: ClassVar[bool] = False
     directions: ClassVar[frozenset[int]] = frozenset({1, 2})
+    grid: int = 1
 
     def __call__(self, observed: Observation, rng: torch.Generator) -> Observation:
         """Damage what earlier ones have left.
@@ -49,6 +52,10 @@ class Damage(ABC):
         Most damages do not tell how, and leave them as they are.
         """
         return sample
+
+    def settle(self, sample: Tensor, observed: Observation) -> Tensor:
+        """``project`` for what will not be changed any more, of any size; it is not to leave [-1, 1]."""
+        return self.project(sample, observed)
 
     def unfit(self, sample: Tensor, why: str) -> ConfigError:
         """The error for samples ``[B, ...]`` of a shape that this damage does not go with."""
