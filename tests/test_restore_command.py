@@ -30,6 +30,7 @@ from stable_diffusion_lab.modality.vector import Vector
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.damage.centre_box import CentreBox
+from stable_diffusion_lab.task.damage.colour_loss import LUMA, ColourLoss
 from stable_diffusion_lab.task.damage.downsampling import Downsampling
 from stable_diffusion_lab.task.damage.gaussian_noise import GaussianNoise
 from stable_diffusion_lab.task.restoration import Restoration
@@ -350,6 +351,22 @@ def test_a_rotated_photograph_is_restored_upright(use: Use, tmp_path: Path) -> N
     assert 274 not in after.getexif()
 
 
+@pytest.mark.parametrize("name", ["1", "L", "L-bmp", "L-pgm", "LA", "P", "P-gif", "P-clear", "RGB", "RGBA"])
+def test_where_colours_were_lost_files_come_back_with_colours(name: str, use: Use, tmp_path: Path) -> None:
+    picture, ending = pictures()[name]
+    before = saved(tmp_path / f"x.{ending}", picture)
+    use(make(3, Restoration({"grey": ColourLoss()})))
+    assert run(tmp_path / f"x.{ending}", "mask=null", "n=1") == 0
+    after = opened(tmp_path / "out" / f"x-1.{ending if ending == 'bmp' and name == 'RGB' else 'png'}")
+    assert after.mode == ("RGBA" if name in ("LA", "RGBA", "P-clear") else "RGB") and after.size == SIZE
+    found = np.asarray(after.convert("RGB")).astype(float)
+    assert (np.ptp(found, axis=2).max() > 20) == (name != "1"), "only black and white have no colours"
+    solid = np.asarray(before.convert("RGBA"))
+    assert (np.asarray(after.convert("RGBA"))[..., 3] == solid[..., 3]).all()
+    off = np.abs((found - solid[..., :3]) @ np.array(LUMA))
+    assert off[solid[..., 3] > 0].max() <= 0.51, "another luma"
+
+
 def test_a_grey_picture_in_colours_stays_grey(use: Use, tmp_path: Path) -> None:
     grey = np.repeat(noise(SIZE[1], SIZE[0], 1), 3, axis=2)
     grey[HOLE] = (255, 0, 0)
@@ -490,6 +507,16 @@ BAD = [
     ("fine", "n=0", 2, "n: 0"),
     ("fine", "out={folder}/x.png", 5, "cannot be written"),
 ]
+
+
+def test_colours_are_not_put_into_16_bits(
+    use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(make(3, Restoration({"grey": ColourLoss()})))
+    Picture.fromarray(noise(11, 13, dtype=np.uint16)).save(tmp_path / "x.png")
+    assert run(tmp_path / "x.png", "mask=null") == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "x.png: 16 bits of grey" in line
 
 
 @pytest.mark.parametrize(("name", "word", "code", "says"), BAD)

@@ -42,6 +42,8 @@ def restore(config: DictConfig) -> None:
     for job in jobs:
         try:
             opened = reader.open(job.path)
+            if trained.model.task.merges:
+                opened = opened.parted()
             done = complete(trained.model, opened, config.n, config.seed, config.batch_size)
         except DataError as error:
             problems.append(error)

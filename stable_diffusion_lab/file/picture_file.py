@@ -122,6 +122,16 @@ def colours(image: Image.Image) -> np.ndarray:
     return np.array(image.convert(way).convert("RGB"))
 
 
+def coloured(image: Image.Image) -> Image.Image:
+    """The same picture in a mode that has whatever colours there are; a profile of grey would not fit it."""
+    if image.mode not in ("1", "L", "LA", "P"):
+        return image
+    found = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode != "P":
+        found.info.pop("icc_profile", None)
+    return found
+
+
 def suffix(path: Path, image: Image.Image) -> str:
     """How the name of a result ends: as that of the picture, if its format keeps pixels as they are."""
     name = _kind(image)

@@ -16,10 +16,12 @@ class Task(ABC):
         observes: whether there is anything to look at.
         grid: a part of a larger sample has to begin at a multiple of so many entries, in each direction, to
             be damaged as the whole is.
+        merges: whether channels that are equal where they are observed may differ in the sample.
     """
 
     observes: ClassVar[bool]
     grid: int = 1
+    merges: bool = False
 
     @abstractmethod
     def observe(self, clean: Tensor, rng: torch.Generator) -> Observation | None:

@@ -34,6 +34,7 @@ class Restoration(Task):
             )
         self.damages = dict(damages)
         self.grid = math.lcm(*(damage.grid for damage in damages.values()))
+        self.merges = any(damage.merges for damage in damages.values())
         self.only = next(iter(damages.values())) if len(damages) == 1 else None
 
     def observe(self, clean: Tensor, rng: torch.Generator) -> Observation:

@@ -21,11 +21,13 @@ class Damage(ABC):
             2 for images, 1 for waveforms, 0 for vectors.
         grid: side of the squares, or length of the pieces, that it treats as one, from the first entry on. A
             part of a larger sample is damaged as the whole is where it begins at a multiple of that.
+        merges: whether it makes channels equal which in clean samples differ.
     """
 
     keeps: ClassVar[bool] = False
     directions: ClassVar[frozenset[int]] = frozenset({1, 2})
     grid: int = 1
+    merges: ClassVar[bool] = False
 
     def __call__(self, observed: Observation, rng: torch.Generator) -> Observation:
         """Damage what earlier ones have left.
