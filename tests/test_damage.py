@@ -529,6 +529,10 @@ def test_clipping_knows_exactly_what_it_has_not_cut_off() -> None:
     completed = task.complete(torch.zeros_like(clean), task.observe(clean, rng()))
     known = observed.exact.bool().expand_as(clean)
     assert torch.equal(completed[known], clean[known]) and not completed[~known].any()
+    described = task.describe(*observed[:2])
+    assert torch.equal(described.exact, observed.exact), "can be told from the sample alone"
+    noisy = Restoration({"clipping": Clipping(0.5, 0.5), "noise": AdditiveNoise(9.0, 9.0)})
+    assert not noisy.describe(*observed[:2]).exact.any()
 
 
 # Misfits

@@ -17,6 +17,7 @@ from stable_diffusion_lab.modality.audio import Audio
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.damage.centre_box import CentreBox
+from stable_diffusion_lab.task.damage.clipping import Clipping
 from stable_diffusion_lab.task.damage.gaussian_noise import GaussianNoise
 from stable_diffusion_lab.task.restoration import Restoration
 
@@ -106,6 +107,25 @@ def test_noise_is_taken_off_everywhere(use: Any, tmp_path: Path) -> None:
     assert run(tmp_path / "x.wav", "n=1") == 0
     before, after = numbers(tmp_path / "x.wav"), numbers(tmp_path / "out" / "x-1.wav")
     assert (before != after).mean() > 0.95
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_was_not_clipped_stays_bit_for_bit(
+    channels: int, subtype: str, use: Any, tmp_path: Path
+) -> None:
+    use(channels, Restoration({"clipping": Clipping(0.1, 0.5)}))
+    sound = (1.5 * wave(500, channels)).clip(-1, 1)  # as an overdriven converter does: full scale
+    soundfile.write(tmp_path / "x.wav", sound, RATE, subtype=subtype)
+    assert run(tmp_path / "x.wav", "n=1") == 0
+    before, after = (
+        soundfile.read(tmp_path / name, dtype="int32" if subtype != "FLOAT" else "float32", always_2d=True)[0]
+        for name in ("x.wav", "out/x-1.wav")
+    )
+    whole = (np.abs(sound) < 1).all(axis=1)
+    assert 0.3 < whole.mean() < 0.8
+    assert (after[whole] == before[whole]).all()
+    assert (after[~whole] != before[~whole]).any(axis=1).all()
 
 
 @pytest.mark.parametrize(

@@ -57,5 +57,8 @@ class Restoration(Task):
         return super().complete(sample, observed)
 
     def describe(self, sample: Tensor, seen: Tensor) -> Observation:
-        trusted = all(damage.keeps for damage in self.damages.values())
-        return Observation(sample * seen, seen, seen if trusted else torch.zeros_like(seen))
+        sample = sample * seen
+        exact = seen
+        for damage in self.damages.values():
+            exact = exact * damage.known(sample, seen)
+        return Observation(sample, seen, exact)

@@ -48,6 +48,20 @@ class Damage(ABC):
     def apply(self, observed: Observation, rng: torch.Generator) -> Observation:
         """The same for samples that have directions to damage."""
 
+    def known(self, sample: Tensor, seen: Tensor) -> Tensor:
+        """What of a user's own sample, damaged so, is exactly as it was: everything seen, or nothing.
+
+        A damage that does not keep, but leaves something as it was, says so by what it sees.
+
+        Args:
+            sample: ``[B, ...]`` of any size, 0 where it is lost.
+            seen: 1 where it is to be trusted, ``[B, 1, ...]``.
+
+        Returns:
+            1 where it is known, ``[B, 1, ...]``.
+        """
+        return seen if self.keeps else torch.zeros_like(seen)
+
     def project(self, sample: Tensor, observed: Observation) -> Tensor:
         """Change samples ``[B, ...]`` so that this damage would make of them what is observed.
 
