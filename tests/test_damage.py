@@ -36,7 +36,7 @@ from stable_diffusion_lab.task.damage.outpainting import Outpainting
 from stable_diffusion_lab.task.damage.quantisation import Quantisation
 from stable_diffusion_lab.task.damage.random_boxes import RandomBoxes
 from stable_diffusion_lab.task.damage.random_pixels import RandomPixels
-from stable_diffusion_lab.task.damage.recorded_noise import RecordedNoise
+from stable_diffusion_lab.task.damage.recorded_noise import RecordedNoise, recordings
 from stable_diffusion_lab.task.damage.shot_noise import ShotNoise
 from stable_diffusion_lab.task.damage.strokes import covered
 from stable_diffusion_lab.task.restoration import Restoration
@@ -450,11 +450,12 @@ def test_noises_have_the_ratio_that_was_asked_for(noises: Path) -> None:
 
 def test_recorded_noise_is_a_piece_of_the_recordings(noises: Path) -> None:
     damage = RecordedNoise(str(noises), RATE, 0.0, 0.0)
-    assert len(damage.recordings) == 6000 + 3000, "the second recording has twice the rate"
+    tape = recordings(str(noises), RATE)
+    assert len(tape) == 6000 + 3000, "the second recording has twice the rate"
     clean = samples(20, 2, 500)
     noise = damage(whole(clean), rng()).sample - clean
     torch.testing.assert_close(noise[:, 0], noise[:, 1], atol=1e-5, rtol=0)
-    twice = torch.cat([damage.recordings, damage.recordings])
+    twice = torch.cat([tape, tape])
     pieces = torch.nn.functional.normalize(twice.unfold(0, 500, 1)[:9000], dim=1)
     found = torch.nn.functional.normalize(noise[:, 0], dim=1) @ pieces.T
     assert found.amax(dim=1).min() > 0.999
@@ -464,15 +465,25 @@ def test_recorded_noise_is_a_piece_of_the_recordings(noises: Path) -> None:
 def test_a_folder_without_usable_recordings_is_refused(tmp_path: Path, noises: Path) -> None:
     import soundfile
 
+    damage = RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+    clean = whole(samples(2, 1, 100))
     with pytest.raises(DataError, match="no WAV files"):
-        RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+        damage(clean, rng())
     soundfile.write(tmp_path / "silent.wav", np.zeros(100), RATE)
     with pytest.raises(DataError, match=r"silent.wav: silent"):
-        RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+        damage(clean, rng())
     (tmp_path / "a.wav").write_text("no sound")
     with pytest.raises(DataError, match=r"a.wav: unreadable") as caught:
-        RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+        damage(clean, rng())
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_left_of_a_user_s_recording_is_known_without_the_noises(tmp_path: Path) -> None:
+    task = Restoration({"noise": RecordedNoise(str(tmp_path / "gone"), RATE, 0.0, 1.0)})
+    sample = whole(samples(2, 1, 100))
+    observed = task.describe(*sample[:2])
+    assert torch.equal(observed.sample, sample.sample) and not observed.exact.any()
+    assert torch.equal(task.complete(sample.sample / 2, observed), sample.sample / 2)
 
 
 def test_without_soundfile_one_line_says_what_to_install(
@@ -480,7 +491,7 @@ def test_without_soundfile_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
     with pytest.raises(ConfigError, match=r"lab\[audio\]"):
-        RecordedNoise(str(noises), RATE, 0.0, 1.0)
+        RecordedNoise(str(noises), RATE + 1, 0.0, 1.0)(whole(samples(2, 1, 100)), rng())
 
 
 def test_hum_has_the_mains_frequency_and_its_harmonics() -> None:

@@ -1,5 +1,6 @@
 """Noise that was recorded somewhere."""
 
+from functools import lru_cache
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ class RecordedNoise(Distortion):
     """Waveforms with pieces of recordings added at a signal-to-noise ratio, uniform in dB.
 
     All recordings are kept in memory, one after another in the order of their names, mixed down to one
-    channel. A piece begins anywhere and may go on into the next recording, and every channel of a waveform
+    channel. They are read when the first samples are to be damaged, for whoever only opens a run has no need
+    of them. A piece begins anywhere and may go on into the next recording, and every channel of a waveform
     gets the same.
 
     Args:
@@ -31,27 +33,40 @@ class RecordedNoise(Distortion):
         highest: greatest.
 
     Raises:
-        ConfigError: if ``lowest`` is above ``highest``, or soundfile is not installed.
-        DataError: if the folder has no WAV files, or one cannot be read or is silent throughout, naming it.
+        ConfigError: if ``lowest`` is above ``highest``.
     """
 
     directions = frozenset({1})
 
     def __init__(self, path: str, rate: PositiveInt, lowest: float, highest: float) -> None:
+        self.path = path
+        self.rate = rate
         self.ratio = Between(lowest, highest)
-        files = sorted(file for file in Path(path).expanduser().rglob("*") if file.suffix.lower() == ".wav")
-        if not files:
-            raise DataError("DATA-EMPTY", f"{path}: no WAV files; set damage.recorded_noise.path")
-        library = extra("soundfile", "audio", "damage.recorded_noise")
-        self.recordings = torch.from_numpy(np.concatenate([_read(library, file, rate) for file in files]))
 
     def distort(self, sample: Tensor, rng: torch.Generator) -> Tensor:
+        """Raises as ``recordings`` does."""
+        noises = recordings(self.path, self.rate)
         ratio = self.ratio.each(sample, rng)
-        total = len(self.recordings)
+        total = len(noises)
         start = torch.randint(total, (len(sample), 1), generator=rng)
-        piece = self.recordings[(start + torch.arange(sample.shape[2])) % total]
+        piece = noises[(start + torch.arange(sample.shape[2])) % total]
         noise = piece[:, None].to(sample, non_blocking=True).expand_as(sample)
         return disturbed(sample, noise, ratio)
+
+
+@lru_cache(maxsize=1)  # a pair and its running average have a damage each
+def recordings(path: str, rate: int) -> Tensor:
+    """All recordings below a folder one after another, ``[T]`` float32 at a rate.
+
+    Raises:
+        ConfigError: if soundfile is not installed.
+        DataError: if there are no WAV files, or one cannot be read or is silent throughout, naming it.
+    """
+    files = sorted(file for file in Path(path).expanduser().rglob("*") if file.suffix.lower() == ".wav")
+    if not files:
+        raise DataError("DATA-EMPTY", f"{path}: no WAV files; set damage.recorded_noise.path")
+    library = extra("soundfile", "audio", "damage.recorded_noise")
+    return torch.from_numpy(np.concatenate([_read(library, file, rate) for file in files]))
 
 
 def _read(library: Any, file: Path, rate: int) -> np.ndarray:
