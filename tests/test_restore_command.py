@@ -376,6 +376,35 @@ def test_a_grey_picture_in_colours_stays_grey(use: Use, tmp_path: Path) -> None:
     assert (after == after[..., :1]).all()
 
 
+class Spread(Pair):
+    """Fills what is lost with the mean of what is seen, or if there is nothing, with whatever."""
+
+    def restore(self, x: Tensor, mask: Tensor, n: int = 4, seed: int = 0) -> Sample:
+        self.called = getattr(self, "called", 0) + 1
+        seen = mask.sum(dim=(2, 3), keepdim=True)
+        mean = torch.where(
+            seen > 0, (x * mask).sum(dim=(2, 3), keepdim=True) / seen.clamp_min(1), torch.rand(1)
+        )
+        filled = torch.where(mask > 0, x, mean)[:, None].expand(-1, n, -1, -1, -1)
+        return Sample(filled / 2, filled)
+
+
+@pytest.mark.parametrize("side", [4, 20, 38])
+def test_a_hole_larger_than_a_tile_is_filled_from_its_edges_inwards(
+    side: int, use: Use, tmp_path: Path
+) -> None:
+    use(pair := make(kind=Spread))
+    half = np.repeat([40, 200], 20)[None].repeat(40, 0).astype(np.uint8)
+    Picture.fromarray(half).save(tmp_path / "x.png")
+    lost = (40 - side) // 2
+    assert run(tmp_path / "x.png", f"mask=[{lost},{lost},{side},{side}]", "n=2", "batch_size=100") == 0
+    for name in ("x-1.png", "x-2.png"):
+        after = np.asarray(opened(tmp_path / "out" / name)).astype(int)
+        assert after.min() >= 40 and after.max() <= 200
+        assert np.abs(after[:, :16] - 40).max() <= 60 and np.abs(after[:, 24:] - 200).max() <= 60
+    assert pair.called == 1 if side == 4 else pair.called > 2, "small holes in one round"
+
+
 class Shades(Pair):
     """Fills what is lost with grey of different lightness."""
 

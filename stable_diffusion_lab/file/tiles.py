@@ -111,6 +111,10 @@ class Blend:
         self.total.index_add_(2, where, weighted.permute(1, 2, 0, 3).flatten(2))
         self.weight.index_add_(0, where, weights.flatten())
 
+    def there(self) -> Tensor:
+        """1 where a tile was added, 0 elsewhere, ``[M, 1, *size]``."""
+        return (self.weight > 0).float().view(self.tiles.layers, 1, *self.tiles.size)
+
     def result(self) -> Tensor:
         """Wholes ``[n, M, C, *size]``; 0 where no tile was added."""
         mean = self.total / torch.where(self.weight > 0, self.weight, 1)
