@@ -194,11 +194,14 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut.wav": (cut, "the header promises 400 frames, there are 200"),
     "cut.flac": (cut, ""),
     "streamed.wav": (streamed, "the header promises .* there are 400"),
-    "header.wav": (headless, "no frames"),
+    "header.wav": (headless, "holds no sound"),
     "empty.wav": (Path.touch, "empty file"),
     "page.wav": (lambda path: path.write_text("<!DOCTYPE html>"), "Format not recognised"),
-    "silent.wav": (lambda path: write(path, numpy.zeros(0)), "no frames"),
-    "nan.wav": (lambda path: write(path, numpy.array([0.0, math.nan]), subtype="FLOAT"), "not finite"),
+    "silent.wav": (lambda path: write(path, numpy.zeros(0)), "holds no sound"),
+    "nan.wav": (
+        lambda path: write(path, numpy.array([0.0, math.nan]), subtype="FLOAT"),
+        "holds NaN or infinity",
+    ),
     "many.wav": (lambda path: write(path, numpy.zeros((9, 6))), "6 channels, wanted 2"),
     "link.wav": (lambda path: path.symlink_to("/nowhere/at/all.wav"), "No such file"),
 }

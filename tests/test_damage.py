@@ -473,7 +473,7 @@ def test_a_folder_without_usable_recordings_is_refused(tmp_path: Path, noises: P
     with pytest.raises(DataError, match=r"silent.wav: silent"):
         damage(clean, rng())
     (tmp_path / "a.wav").write_text("no sound")
-    with pytest.raises(DataError, match=r"a.wav: unreadable") as caught:
+    with pytest.raises(DataError, match=r"a.wav: Format not recognised; remove or replace it") as caught:
         damage(clean, rng())
     assert "\n" not in str(caught.value)
 

@@ -11,8 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
-from stable_diffusion_lab.data.folder import divided, find, tenth, whole
+from stable_diffusion_lab.data.folder import divided, tenth, whole
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.file.folder import find
 from stable_diffusion_lab.file.picture_file import FORMATS, PIXEL_LIMIT, SUFFIXES
 
 MODES = {1: "L", 3: "RGB"}

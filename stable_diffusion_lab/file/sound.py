@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,35 +11,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.base import Mask, Opened, Reader
-
-# How numbers are read so that they come back as they were, and what stands for 1.
-NUMBERS = {
-    "PCM_U8": ("int16", 2**15),
-    "PCM_S8": ("int16", 2**15),
-    "PCM_16": ("int16", 2**15),
-    "PCM_24": ("int32", 2**31),
-    "PCM_32": ("int32", 2**31),
-    "FLOAT": ("float32", 1),
-}
-SUFFIXES = {"WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac"}
-
-
-class Recording(NamedTuple):
-    """What a sound file holds.
-
-    Attributes:
-        values: ``[T, C]``, int16, int32 or float32.
-        rate: samples per second.
-        container: as libsndfile calls it.
-        subtype: how numbers are stored.
-        notes: title, artist and the like.
-    """
-
-    values: np.ndarray
-    rate: int
-    container: str
-    subtype: str
-    notes: dict[str, str]
+from stable_diffusion_lab.file.sound_file import NUMBERS, SUFFIXES, Recording, read, soundfile
 
 
 class SoundReader(Reader):
@@ -80,7 +51,7 @@ class Sound(Opened):
 
     Args:
         path: for messages.
-        recording: as ``read`` gives it.
+        recording: as ``sound_file.read`` gives it.
         lost: when it is lost, ``[T]`` bool.
     """
 
@@ -116,48 +87,6 @@ class Sound(Opened):
     def spread(self, completed: Tensor) -> Tensor:
         """What the first completion has that their mean has not: its spectrogram shows where they differ."""
         return completed[:1] - completed.mean(dim=0, keepdim=True)
-
-
-def read(path: Path) -> Recording:
-    """One recording.
-
-    Raises:
-        DataError: if there is none, or it cannot be restored without loss.
-    """
-    library = soundfile()
-    try:
-        if path.stat().st_size == 0:
-            raise DataError("DATA-SOUND", f"{path}: empty file")
-        with library.SoundFile(path) as file:
-            if file.format not in SUFFIXES or file.subtype not in NUMBERS:
-                kind = f"{file.format} {file.subtype}"
-                raise DataError("DATA-SOUND", f"{path}: {kind}; save it as WAV or FLAC with 16 or 24 bits")
-            number, _ = NUMBERS[file.subtype]
-            values = file.read(dtype=number, always_2d=True)
-            notes = file.copy_metadata()
-            found = Recording(values, file.samplerate, file.format, file.subtype, notes)
-    except (OSError, library.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
-        raise DataError("DATA-SOUND", f"{path}: {reason}") from error
-    if len(values) == 0:
-        raise DataError("DATA-SOUND", f"{path}: holds no sound")
-    if not np.isfinite(values).all():
-        raise DataError("DATA-SOUND", f"{path}: holds NaN or infinity; repair it first")
-    return found
-
-
-def soundfile() -> Any:
-    """The library that reads and writes sound files.
-
-    Raises:
-        ConfigError: if it is absent.
-    """
-    try:
-        import soundfile as library
-    except (ImportError, OSError) as error:  # OSError: without libsndfile
-        remedy = "pip install soundfile, or 'stable-diffusion-lab[audio]'"
-        raise ConfigError("CFG-EXTRA", f"soundfile: cannot be imported ({error}); {remedy}") from error
-    return library
 
 
 Masker = Callable[[Path, Recording], np.ndarray]

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.file.base import Mask, Reader
-from stable_diffusion_lab.file.sound import SoundReader, soundfile
+from stable_diffusion_lab.file.sound import SoundReader
+from stable_diffusion_lab.file.sound_file import soundfile
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import grid
 

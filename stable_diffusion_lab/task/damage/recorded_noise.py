@@ -1,18 +1,16 @@
 """Noise that was recorded somewhere."""
 
 from functools import lru_cache
-from math import gcd
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import DataError
-from stable_diffusion_lab.layer.extra import extra
+from stable_diffusion_lab.file.folder import find
+from stable_diffusion_lab.file.sound_file import read_mixed
 from stable_diffusion_lab.task.damage.between import Between
 from stable_diffusion_lab.task.damage.distortion import Distortion
 from stable_diffusion_lab.task.damage.loudness import disturbed
@@ -27,7 +25,7 @@ class RecordedNoise(Distortion):
     gets the same.
 
     Args:
-        path: folder with WAV files, also in folders below it.
+        path: folder with WAV files, also in folders below it; hidden ones are left out.
         rate: samples per second of the waveforms; recordings at others are resampled (a polyphase filter).
         lowest: least ratio in dB, drawn for each sample.
         highest: greatest.
@@ -60,24 +58,22 @@ def recordings(path: str, rate: int) -> Tensor:
 
     Raises:
         ConfigError: if soundfile is not installed.
-        DataError: if there are no WAV files, or one cannot be read or is silent throughout, naming it.
+        DataError: if there is no such folder or no WAV file in it, or one cannot be read or is silent
+            throughout, naming it.
     """
-    files = sorted(file for file in Path(path).expanduser().rglob("*") if file.suffix.lower() == ".wav")
+    folder, key = Path(path).expanduser(), "damage.recorded_noise.path"
+    files = sorted(find(folder, {".wav"}, key))
     if not files:
-        raise DataError("DATA-EMPTY", f"{path}: no WAV files; set damage.recorded_noise.path")
-    library = extra("soundfile", "audio", "damage.recorded_noise")
-    return torch.from_numpy(np.concatenate([_read(library, file, rate) for file in files]))
+        raise DataError("DATA-EMPTY", f"{path}: no WAV files; set {key}")
+    return torch.from_numpy(np.concatenate([_read(folder / file, rate) for file in files]))
 
 
-def _read(library: Any, file: Path, rate: int) -> np.ndarray:
+def _read(path: Path, rate: int) -> np.ndarray:
     """One recording ``[T]`` float32 at a rate."""
     try:
-        values, found = library.read(file, dtype="float32", always_2d=True)
-    except (OSError, ValueError, library.SoundFileError) as error:
-        reason = str(error).splitlines()[-1]
-        raise DataError("DATA-AUDIO", f"{file}: unreadable ({reason}); remove or replace it") from error
-    mono = values.mean(axis=1)
-    if not np.isfinite(mono).all() or not mono.any():
-        raise DataError("DATA-AUDIO", f"{file}: silent, empty or not finite; remove or replace it")
-    common = gcd(rate, found)
-    return mono if found == rate else resample_poly(mono, rate // common, found // common)
+        mono = read_mixed(path, rate, channels=1)[:, 0].astype(np.float32)
+    except DataError as error:
+        raise DataError(error.tag, f"{error.args[0]}; remove or replace it") from error
+    if not mono.any():
+        raise DataError("DATA-SOUND", f"{path}: silent; remove or replace it")
+    return mono
