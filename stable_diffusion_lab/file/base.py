@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from torch import Tensor
 
-Mask = str | Sequence[float] | None
+MaskSpec = str | Sequence[float] | None  # what a user says is lost; the ``Reader`` knows what it means
 
 
 class Opened(ABC):

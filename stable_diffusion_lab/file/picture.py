@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError, DataError
-from stable_diffusion_lab.file.base import Mask, Opened, Reader
+from stable_diffusion_lab.file.base import MaskSpec, Opened, Reader
 from stable_diffusion_lab.file.picture_file import SUFFIXES, alpha, coloured, colours, read, save, suffix
 
 WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel
@@ -35,7 +35,7 @@ class PictureReader(Reader):
     noun = "pictures"
     suffixes = SUFFIXES
 
-    def __init__(self, shape: tuple[int, ...], mask: Mask) -> None:
+    def __init__(self, shape: tuple[int, ...], mask: MaskSpec) -> None:
         self.channels = shape[0]
         self.lost = _masker(mask)
 
@@ -155,7 +155,7 @@ def _nearest(wanted: np.ndarray, image: Image.Image) -> np.ndarray:
 Masker = Callable[[Path, Image.Image], np.ndarray]
 
 
-def _masker(mask: Mask) -> Masker:
+def _masker(mask: MaskSpec) -> Masker:
     """What finds the lost pixels ``[H, W]`` of a picture, which it is given with its path."""
     if mask is None:
         return lambda path, image: np.zeros((image.height, image.width), dtype=bool)

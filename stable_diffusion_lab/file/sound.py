@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError, DataError
-from stable_diffusion_lab.file.base import Mask, Opened, Reader
+from stable_diffusion_lab.file.base import MaskSpec, Opened, Reader
 from stable_diffusion_lab.file.sound_file import NUMBERS, SUFFIXES, Recording, read, soundfile
 
 
@@ -30,7 +30,7 @@ class SoundReader(Reader):
     noun = "recordings"
     suffixes = frozenset(SUFFIXES.values())
 
-    def __init__(self, shape: tuple[int, ...], rate: int, mask: Mask) -> None:
+    def __init__(self, shape: tuple[int, ...], rate: int, mask: MaskSpec) -> None:
         self.channels = shape[0]
         self.rate = rate
         self.lost = _masker(mask)
@@ -92,7 +92,7 @@ class Sound(Opened):
 Masker = Callable[[Path, Recording], np.ndarray]
 
 
-def _masker(mask: Mask) -> Masker:
+def _masker(mask: MaskSpec) -> Masker:
     """What finds the lost times ``[T]`` of a recording, which it is given with its path."""
     if mask is None or mask == "auto":
         return lambda path, recording: np.zeros(len(recording.values), dtype=bool)
