@@ -2,6 +2,7 @@
 
 import math
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -504,6 +505,10 @@ def write_bad(name: str, folder: Path) -> Path:
             Picture.fromarray(noise(11, 13).astype(np.float32)).save(path)
         case "deep":
             path.write_bytes(deep_png())
+        case "cut tif":
+            first.save(folder / "x.tif")
+            path = folder / "x.tif"
+            path.write_bytes(path.read_bytes()[:100])
         case "frames":
             first.save(path, save_all=True, append_images=[second])
         case "missing":
@@ -518,12 +523,16 @@ BAD = [
     ("empty", box(), 3, "empty file"),
     ("text", box(), 3, "not a picture"),
     ("cut", box(), 3, "x.png: "),
+    ("cut tif", box(), 3, "x.tif: "),
     ("floats", box(), 3, "floating-point"),
     ("deep", box(), 3, "16 bits per colour"),
     ("frames", box(), 3, "more than one picture"),
     ("missing", box(), 3, "no such file"),
     ("folder", box(), 3, "no pictures"),
     ("fine", "mask={folder}/other.png", 3, "is 5x5, the picture 13x11"),
+    ("fine", "mask={folder}/black.png", 3, "nothing is lost"),
+    ("fine", "mask={folder}/white.png", 3, "everything is lost"),
+    ("fine", "mask={folder}/note.png", 3, "note.png: not a picture"),
     ("fine", "mask={folder}/nowhere.png", 3, "nowhere.png: No such file"),
     ("fine", "mask=[9,0,5,5]", 3, "reaches beyond its 13x11 pixels"),
     ("fine", "mask=[0,0,13,11]", 3, "everything is lost"),
@@ -559,12 +568,39 @@ def test_mistakes_are_one_line_with_their_own_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Picture.fromarray(noise(5, 5)).save(tmp_path / "other.png")
+    Picture.new("L", SIZE, "black").save(tmp_path / "black.png")
+    Picture.new("L", SIZE, "white").save(tmp_path / "white.png")
+    (tmp_path / "note.png").write_text("<html>")
     path = write_bad(name, tmp_path)
     words = [word.format(folder=tmp_path)]
-    assert run(path, *([] if "mask" in word else [box()]), *words) == code
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # would be more lines
+        assert run(path, *([] if "mask" in word else [box()]), *words) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line and line.count(str(path)) <= 1
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("error", [KeyError(262), TypeError("Missing"), ZeroDivisionError("0")])
+def test_what_pillow_stumbles_over_is_one_line(
+    error: Exception,
+    use: Use,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As files with a few wrong bytes make it do."""
+
+    def stumble(*_: Any) -> bytes:
+        raise error
+
+    picture = colourful()
+    picture.getexif()[270] = "a cat"
+    picture.save(tmp_path / "x.tif", exif=picture.getexif())
+    monkeypatch.setattr(Picture.Exif, "tobytes", stumble)
+    assert run(tmp_path / "x.tif", box()) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"x.tif: damaged ({type(error).__name__}: " in line
 
 
 def test_nothing_is_overwritten(use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -589,16 +625,19 @@ def test_a_bad_file_does_not_stop_the_others(
     for name in ("a.png", "c.bmp", "c.png", "below/d.png", ".hidden.png"):
         colourful().save(source / name)
     (source / "b.png").write_text("<html>")
+    (source / "b0.png").touch()
+    Picture.fromarray(noise(5, 5)).save(source / "b1.png")  # no room for the box
+    (source / "b2.png").symlink_to("nowhere.png")
     (source / "note.txt").write_text("no picture")
     assert run(source, box(), "n=1", f"out={source}/out") == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert "1 of 5 files" in line and "b.png" in line
+    assert "4 of 8 files" in line and all(name in line for name in ("b.png", "b0.png", "b1.png", "b2.png"))
     names = {path.relative_to(source / "out").as_posix() for path in (source / "out").rglob("*.*")}
     expected = ("a-1.png", "c.bmp-1.bmp", "c.png-1.png", "below/d-1.png")
     sheets = ("a-sheet.png", "c.bmp-sheet.png", "c.png-sheet.png", "below/d-sheet.png")
     assert names == {*expected, *sheets}
     jobs = restore.plan(source, source / "out", PictureReader((1, 8, 8), None))
-    assert len(jobs) == 5, "results are not taken for input"
+    assert len(jobs) == 8, "results are not taken for input"
 
 
 def test_vectors_are_in_no_files(use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

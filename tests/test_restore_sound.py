@@ -1,5 +1,6 @@
 """``sdlab restore`` of recordings: any length, and what is known stays bit for bit."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,22 @@ def test_what_was_not_clipped_stays_bit_for_bit(
         ("empty", "mask=[0.001,0.001]", 3, "empty file"),
         ("silent", "mask=[0.001,0.001]", 3, "holds no sound"),
         ("law", "mask=[0.001,0.001]", 3, "ULAW"),
+        ("cut", "mask=[0.001,0.001]", 3, "the header promises 100 frames, there are 50"),
+        ("a byte short", "mask=[0.001,0.001]", 3, "the header promises 100 frames, there are 99"),
+        ("endless", "mask=[0.001,0.001]", 3, "the header promises 2147483647 frames, there are 100"),
+        ("understated", "mask=[0.001,0.001]", 3, "bytes that the header does not tell of"),
         ("fine", "mask=[0.1,0.1]", 3, "reaches beyond its 0.0125 seconds"),
         ("fine", "mask=auto", 3, "nothing is lost"),
         ("fine", "mask=[0,0.0125]", 3, "everything is lost"),
-        ("fine", "mask={folder}/short.wav", 3, "has 5 samples, the recording 100"),
+        ("fine", "mask={folder}/short.wav", 3, "has 5 samples at 8000 Hz, the recording 100 samples"),
+        (
+            "fine",
+            "mask={folder}/fast.wav",
+            3,
+            "at 16000 Hz, the recording 100 samples at 8000 Hz",
+        ),
+        ("fine", "mask={folder}/silence.wav", 3, "nothing is lost"),
+        ("fine", "mask={folder}/noise.wav", 3, "everything is lost"),
         ("fine", "mask=[1,2,3]", 2, "start,length"),
     ],
 )
@@ -149,11 +162,38 @@ def test_mistakes_are_one_line_with_their_own_code(
 ) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(tmp_path / "short.wav", wave(5), RATE)
+    soundfile.write(tmp_path / "fast.wav", wave(100), 2 * RATE)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(100), RATE)
+    soundfile.write(tmp_path / "noise.wav", np.ones(100) / 2, RATE)
     rate, channels = 2 * RATE if name == "rate" else RATE, 2 if name == "stereo" else 1
     subtype = "ULAW" if name == "law" else "PCM_16"
     soundfile.write(path, wave(0 if name == "silent" else 100, channels), rate, subtype=subtype)
     if name in ("text", "empty"):
         path.write_bytes(b"<html>" if name == "text" else b"")
+    before = path.read_bytes()
+    lies = {"endless": 2**32 - 1, "understated": 60}
+    if name in lies:
+        path.write_bytes(before[:40] + struct.pack("<I", lies[name]) + before[44:])
+    path.write_bytes(
+        before[:144] if name == "cut" else before[:-1] if name == "a byte short" else path.read_bytes()
+    )
     assert run(path, word.format(folder=tmp_path)) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line and line.count(str(path)) <= 1
+
+
+def test_a_bad_recording_does_not_stop_the_others(
+    use: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, rate, channels in (("a", RATE, 1), ("b", 2 * RATE, 1), ("c", RATE, 2), ("z", RATE, 1)):
+        soundfile.write(source / f"{name}.wav", wave(100, channels), rate)
+    (source / "d.flac").write_text("no sound")
+    (source / "e.wav").write_bytes((source / "a.wav").read_bytes()[:144])
+    assert run(source, "mask=[0.001,0.001]", "n=1", f"out={tmp_path}/out") == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "4 of 6 files" in line and all(
+        f"{name}: " in line for name in ("b.wav", "c.wav", "d.flac", "e.wav")
+    )
+    assert {path.name for path in (tmp_path / "out").glob("*.wav")} == {"a-1.wav", "z-1.wav"}

@@ -118,8 +118,9 @@ def _span(start: float, length: float, path: Path, recording: Recording) -> np.n
 
 def _sounding(mask: Path, path: Path, recording: Recording) -> np.ndarray:
     """When another recording is not silent."""
-    found = read(mask).values
-    if len(found) != len(recording.values):
-        sizes = f"{len(found)} samples, the recording {len(recording.values)}"
-        raise DataError("DATA-MASK", f"{path}: the mask {mask} has {sizes}")
-    return (found != 0).any(axis=1)
+    found = read(mask)
+    sizes = [(len(it.values), it.rate) for it in (found, recording)]
+    if sizes[0] != sizes[1]:
+        has, wants = (f"{length} samples at {rate} Hz" for length, rate in sizes)
+        raise DataError("DATA-MASK", f"{path}: the mask {mask} has {has}, the recording {wants}")
+    return (found.values != 0).any(axis=1)

@@ -105,6 +105,8 @@ def _number(file: Any) -> str:
     """The type that holds a file's numbers as they are stored."""
     if file.format not in SUFFIXES or file.subtype not in NUMBERS:
         raise ValueError(f"{file.format} {file.subtype}; save it as WAV or FLAC with 16 or 24 bits")
+    if "Unknown chunk marker" in file.extra_info:  # of a WAV file whose header says less than there is
+        raise ValueError("bytes that the header does not tell of come after the sound; save it anew")
     return NUMBERS[file.subtype][0]
 
 
@@ -112,7 +114,7 @@ def _complete(file: Any, values: np.ndarray) -> None:
     """Refuse what is not all there. Of a WAV file only the reader's log tells that it is cut."""
     lie = re.search(r"^data\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.M)
     frames = int(file.frames)
-    promised = frames if lie is None else frames * int(lie[1]) // max(1, int(lie[2]))
+    promised = int(lie[1]) // (int(lie[2]) // frames) if lie and frames else frames
     if promised > len(values):
         raise ValueError(f"the header promises {promised} frames, there are {len(values)}")
     if len(values) == 0:
