@@ -218,6 +218,14 @@ def test_a_bad_file_is_named(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_compressed_file_that_is_cut_is_named(tmp_path: Path) -> None:
+    """Of which a byte is more than a frame."""
+    write(tmp_path / "x.wav", tone(440, 4000), subtype="IMA_ADPCM")
+    (tmp_path / "x.wav").write_bytes((tmp_path / "x.wav").read_bytes()[:1200])
+    with pytest.raises(DataError, match=r"x\.wav: the header promises"):
+        folder(tmp_path)
+
+
 def test_all_bad_files_are_named_in_one_line(tmp_path: Path) -> None:
     write_folder(tmp_path)
     for name, (make, _) in BAD.items():

@@ -140,7 +140,7 @@ def test_what_was_not_clipped_stays_bit_for_bit(
         ("law", "mask=[0.001,0.001]", 3, "ULAW"),
         ("cut", "mask=[0.001,0.001]", 3, "the header promises 100 frames, there are 50"),
         ("a byte short", "mask=[0.001,0.001]", 3, "the header promises 100 frames, there are 99"),
-        ("endless", "mask=[0.001,0.001]", 3, "the header promises 2147483647 frames, there are 100"),
+        ("endless", "mask=[0.001,0.001]", 3, "the header promises 2147483648 frames, there are 100"),
         ("understated", "mask=[0.001,0.001]", 3, "bytes that the header does not tell of"),
         ("fine", "mask=[0.1,0.1]", 3, "reaches beyond its 0.0125 seconds"),
         ("fine", "mask=auto", 3, "nothing is lost"),

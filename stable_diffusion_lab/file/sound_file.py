@@ -114,7 +114,7 @@ def _complete(file: Any, values: np.ndarray) -> None:
     """Refuse what is not all there. Of a WAV file only the reader's log tells that it is cut."""
     lie = re.search(r"^data\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.M)
     frames = int(file.frames)
-    promised = int(lie[1]) // (int(lie[2]) // frames) if lie and frames else frames
+    promised = frames if lie is None else -(-frames * int(lie[1]) // max(1, int(lie[2])))
     if promised > len(values):
         raise ValueError(f"the header promises {promised} frames, there are {len(values)}")
     if len(values) == 0:
