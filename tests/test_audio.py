@@ -194,11 +194,14 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut.wav": (cut, "the header promises 400 frames, there are 200"),
     "cut.flac": (cut, ""),
     "streamed.wav": (streamed, "the header promises .* there are 400"),
-    "header.wav": (headless, "no frames"),
+    "header.wav": (headless, "holds no sound"),
     "empty.wav": (Path.touch, "empty file"),
     "page.wav": (lambda path: path.write_text("<!DOCTYPE html>"), "Format not recognised"),
-    "silent.wav": (lambda path: write(path, numpy.zeros(0)), "no frames"),
-    "nan.wav": (lambda path: write(path, numpy.array([0.0, math.nan]), subtype="FLOAT"), "not finite"),
+    "silent.wav": (lambda path: write(path, numpy.zeros(0)), "holds no sound"),
+    "nan.wav": (
+        lambda path: write(path, numpy.array([0.0, math.nan]), subtype="FLOAT"),
+        "holds NaN or infinity",
+    ),
     "many.wav": (lambda path: write(path, numpy.zeros((9, 6))), "6 channels, wanted 2"),
     "link.wav": (lambda path: path.symlink_to("/nowhere/at/all.wav"), "No such file"),
 }
@@ -213,6 +216,14 @@ def test_a_bad_file_is_named(tmp_path: Path, name: str) -> None:
         folder(tmp_path, channels=2)
     assert caught.value.exit_code == 3
     assert "\n" not in str(caught.value)
+
+
+def test_a_compressed_file_that_is_cut_is_named(tmp_path: Path) -> None:
+    """Of which a byte is more than a frame."""
+    write(tmp_path / "x.wav", tone(440, 4000), subtype="IMA_ADPCM")
+    (tmp_path / "x.wav").write_bytes((tmp_path / "x.wav").read_bytes()[:1200])
+    with pytest.raises(DataError, match=r"x\.wav: the header promises"):
+        folder(tmp_path)
 
 
 def test_all_bad_files_are_named_in_one_line(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from stable_diffusion_lab.generator.latent_by_class import LatentByClass
 from stable_diffusion_lab.generator.mlp import MLP
 from stable_diffusion_lab.layer.label import append, separate
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.objective.critic.wavegan import WaveGAN
 from stable_diffusion_lab.objective.energy import Energy
 from stable_diffusion_lab.objective.feature import by_class
 from stable_diffusion_lab.objective.feature.base import Feature
@@ -133,6 +134,25 @@ def test_the_class_alone_keeps_points_weight_typical_distances_apart(
     assert torch.equal(
         separate(found.generated, parts.CLASSES)[1].argmax(1), pair.generator.label(draft.noise)
     )
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (2, 100)])
+def test_to_a_critic_of_waveforms_classes_are_channels_as_loud_as_they_are_far_apart(
+    shape: tuple[int, int],
+) -> None:
+    pair = parts.pair_in_pixels(shape)
+    batch, draft = parts.situation(pair, real=40)
+    found, *_ = by_class.ByClass(Identity(), parts.CLASSES, weight=2.0)(pair, batch, draft)
+    critic = WaveGAN(shape, width=4, classes=parts.CLASSES)
+    seen: list[Tensor] = []
+    critic.net.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    critic(found.real)
+    waves, planes = seen[0].split([shape[0], parts.CLASSES], dim=1)
+    assert torch.equal(waves, batch.clean)
+    assert torch.equal(planes.argmax(dim=1), batch.label[:, None].expand(-1, shape[1]))
+    flat = batch.clean.flatten(1)
+    typical = torch.cdist(flat, flat).square().mean().sqrt().item()
+    assert torch.dist(planes[0], planes[1]).item() == pytest.approx(2 * typical, rel=1e-4)
 
 
 def test_a_large_weight_compares_within_classes_alone() -> None:

@@ -36,7 +36,7 @@ from stable_diffusion_lab.task.damage.outpainting import Outpainting
 from stable_diffusion_lab.task.damage.quantisation import Quantisation
 from stable_diffusion_lab.task.damage.random_boxes import RandomBoxes
 from stable_diffusion_lab.task.damage.random_pixels import RandomPixels
-from stable_diffusion_lab.task.damage.recorded_noise import RecordedNoise
+from stable_diffusion_lab.task.damage.recorded_noise import RecordedNoise, recordings
 from stable_diffusion_lab.task.damage.shot_noise import ShotNoise
 from stable_diffusion_lab.task.damage.strokes import covered
 from stable_diffusion_lab.task.restoration import Restoration
@@ -346,6 +346,14 @@ def test_downsampling_is_pillows_box_filter(factor: int) -> None:
     np.testing.assert_allclose(found, np.asarray(expected), atol=1e-6)
 
 
+def test_squares_at_the_edges_become_the_mean_of_what_is_there() -> None:
+    clean = samples(2, 3, 5, 8)
+    found = Downsampling(3)(whole(clean), rng()).sample
+    for rows, columns in ((slice(0, 3), slice(3, 6)), (slice(3, 5), slice(6, 8)), (slice(3, 5), slice(0, 3))):
+        square = clean[:, :, rows, columns].mean(dim=(2, 3), keepdim=True)
+        torch.testing.assert_close(found[:, :, rows, columns], square.expand_as(found[:, :, rows, columns]))
+
+
 def test_grey_is_pillows() -> None:
     stored = torch.randint(256, (1, 3, 16, 24), generator=rng())
     found = ColourLoss()(whole(stored / 127.5 - 1), rng()).sample[0]
@@ -365,6 +373,9 @@ def test_what_is_left_by_a_projection_is_put_into_samples(damage: Damage) -> Non
     torch.testing.assert_close(damage(whole(completed), rng()).sample, observed.sample, atol=1e-5, rtol=0)
     torch.testing.assert_close(task.complete(clean, observed), clean, atol=1e-5, rtol=0)
     assert (completed - clean).abs().max() > 0.1, "knows more than was seen"
+    settled = task.settle(4 * other, observed)
+    assert (4 * other).abs().max() > 3 and settled.abs().max() <= 1
+    torch.testing.assert_close(damage(whole(settled), rng()).sample, observed.sample, atol=1e-4, rtol=0)
     noise = GaussianNoise(0.5, 0.5)
     for two in ({"noise": noise, "only": damage}, {"only": damage, "noise": noise}):
         noisy = Restoration(two)
@@ -439,11 +450,12 @@ def test_noises_have_the_ratio_that_was_asked_for(noises: Path) -> None:
 
 def test_recorded_noise_is_a_piece_of_the_recordings(noises: Path) -> None:
     damage = RecordedNoise(str(noises), RATE, 0.0, 0.0)
-    assert len(damage.recordings) == 6000 + 3000, "the second recording has twice the rate"
+    tape = recordings(str(noises), RATE)
+    assert len(tape) == 6000 + 3000, "the second recording has twice the rate"
     clean = samples(20, 2, 500)
     noise = damage(whole(clean), rng()).sample - clean
     torch.testing.assert_close(noise[:, 0], noise[:, 1], atol=1e-5, rtol=0)
-    twice = torch.cat([damage.recordings, damage.recordings])
+    twice = torch.cat([tape, tape])
     pieces = torch.nn.functional.normalize(twice.unfold(0, 500, 1)[:9000], dim=1)
     found = torch.nn.functional.normalize(noise[:, 0], dim=1) @ pieces.T
     assert found.amax(dim=1).min() > 0.999
@@ -453,15 +465,25 @@ def test_recorded_noise_is_a_piece_of_the_recordings(noises: Path) -> None:
 def test_a_folder_without_usable_recordings_is_refused(tmp_path: Path, noises: Path) -> None:
     import soundfile
 
+    damage = RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+    clean = whole(samples(2, 1, 100))
     with pytest.raises(DataError, match="no WAV files"):
-        RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+        damage(clean, rng())
     soundfile.write(tmp_path / "silent.wav", np.zeros(100), RATE)
     with pytest.raises(DataError, match=r"silent.wav: silent"):
-        RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+        damage(clean, rng())
     (tmp_path / "a.wav").write_text("no sound")
-    with pytest.raises(DataError, match=r"a.wav: unreadable") as caught:
-        RecordedNoise(str(tmp_path), RATE, 0.0, 1.0)
+    with pytest.raises(DataError, match=r"a.wav: Format not recognised; remove or replace it") as caught:
+        damage(clean, rng())
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_left_of_a_user_s_recording_is_known_without_the_noises(tmp_path: Path) -> None:
+    task = Restoration({"noise": RecordedNoise(str(tmp_path / "gone"), RATE, 0.0, 1.0)})
+    sample = whole(samples(2, 1, 100))
+    observed = task.describe(*sample[:2])
+    assert torch.equal(observed.sample, sample.sample) and not observed.exact.any()
+    assert torch.equal(task.complete(sample.sample / 2, observed), sample.sample / 2)
 
 
 def test_without_soundfile_one_line_says_what_to_install(
@@ -469,7 +491,7 @@ def test_without_soundfile_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
     with pytest.raises(ConfigError, match=r"lab\[audio\]"):
-        RecordedNoise(str(noises), RATE, 0.0, 1.0)
+        RecordedNoise(str(noises), RATE + 1, 0.0, 1.0)(whole(samples(2, 1, 100)), rng())
 
 
 def test_hum_has_the_mains_frequency_and_its_harmonics() -> None:
@@ -518,6 +540,10 @@ def test_clipping_knows_exactly_what_it_has_not_cut_off() -> None:
     completed = task.complete(torch.zeros_like(clean), task.observe(clean, rng()))
     known = observed.exact.bool().expand_as(clean)
     assert torch.equal(completed[known], clean[known]) and not completed[~known].any()
+    described = task.describe(*observed[:2])
+    assert torch.equal(described.exact, observed.exact), "can be told from the sample alone"
+    noisy = Restoration({"clipping": Clipping(0.5, 0.5), "noise": AdditiveNoise(9.0, 9.0)})
+    assert not noisy.describe(*observed[:2]).exact.any()
 
 
 # Misfits
@@ -526,13 +552,12 @@ def test_clipping_knows_exactly_what_it_has_not_cut_off() -> None:
 @pytest.mark.parametrize(
     ("damage", "shape"),
     [
-        (Downsampling(4), (1, 28, 30)),
         (ColourLoss(), (1, 8, 8)),
         (JPEG(50, 50), (2, 8, 8)),
         (DroppedSegments(1, 9, 0.1, 0.1), (1, 8)),
         (CentreBox(0.5), (6,)),
     ],
-    ids=["sides", "grey", "two channels", "short", "vectors"],
+    ids=["grey", "two channels", "short", "vectors"],
 )
 def test_samples_that_do_not_fit_are_refused_in_one_line(damage: Damage, shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="choose another damage") as caught:

@@ -258,8 +258,8 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut.png": (truncated, "truncated"),
     "cut.jpg": (truncated, "truncated"),
     "empty.png": (Path.touch, "empty file"),
-    "page.png": (lambda path: path.write_text("<!DOCTYPE html>"), "not an image"),
-    "random.webp": (lambda path: path.write_bytes(bytes(noise(100))), "not an image"),
+    "page.png": (lambda path: path.write_text("<!DOCTYPE html>"), "not a picture that is known here"),
+    "random.webp": (lambda path: path.write_bytes(bytes(noise(100))), "not a picture that is known here"),
     "link.png": (lambda path: path.symlink_to("/nowhere/at/all.png"), "No such file"),
     "folder.png": (Path.mkdir, ""),
     "bomb.png": (lambda path: Image.new("1", (6000, 6000)).save(path), "36 Mpx, limit 25 Mpx"),
@@ -267,7 +267,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "deep.tif": (lambda path: Image.new("I", (9, 9), 70_000).save(path), "more than 16 bits"),
     "postscript.png": (
         lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
-        "not an image",
+        "not a picture that is known here",
     ),
 }
 

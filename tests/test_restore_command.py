@@ -2,10 +2,11 @@
 
 import math
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import parts
@@ -30,6 +31,8 @@ from stable_diffusion_lab.modality.vector import Vector
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.damage.centre_box import CentreBox
+from stable_diffusion_lab.task.damage.colour_loss import LUMA, ColourLoss
+from stable_diffusion_lab.task.damage.downsampling import Downsampling
 from stable_diffusion_lab.task.damage.gaussian_noise import GaussianNoise
 from stable_diffusion_lab.task.restoration import Restoration
 from stable_diffusion_lab.training.log_likelihood import log_likelihood
@@ -43,10 +46,12 @@ DENOISING = Restoration({"noise": GaussianNoise(0.3, 0.3)})
 
 
 class Echo(Pair):
-    """Returns what it is given, and remembers how often it was asked and for how many."""
+    """Returns what it is given, and remembers that, and for how many it was asked each time."""
+
+    given: ClassVar[list[Tensor]] = []
 
     def restore(self, x: Tensor, mask: Tensor, n: int = 4, seed: int = 0) -> Sample:
-        self.asked = [*getattr(self, "asked", []), len(x)]
+        self.given = [*self.given, x]
         copies = x[:, None].expand(-1, n, *x.shape[1:])
         return Sample(copies, copies)
 
@@ -199,6 +204,45 @@ def test_neighbouring_tiles_overlap_by_half_or_more(size: int) -> None:
     assert len(starts) == math.ceil((size - 8) / 4) + 1, "no more than it takes"
 
 
+@pytest.mark.parametrize("grid", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("size", [5, 8, 9, 16, 45, 61])
+def test_tiles_begin_on_the_grid_and_leave_nothing_out(size: int, grid: int) -> None:
+    places, weights = axis(size, 8, grid)
+    assert set(places[weights > 0].tolist()) == set(range(size))
+    first = places[:, 0] if size >= 8 else -(weights > 0).long().argmax(dim=1)
+    assert not (first % grid).any() and (first.diff() > 0).all()
+    assert first.diff().max() <= 4 + grid if len(first) > 1 else size <= 8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(5, 6), (48, 64), (45, 61)])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_squares_keep_the_means_that_were_seen_also_across_tiles(
+    factor: int, size: tuple[int, int], channels: int, use: Use, tmp_path: Path
+) -> None:
+    height, width = (-(-side // factor) for side in size)
+    small = noise(height, width, 3)
+    before = small.repeat(factor, 0).repeat(factor, 1)[: size[0], : size[1]]
+    Picture.fromarray(before).save(tmp_path / "x.png")
+    use(make(channels, Restoration({"few": Downsampling(factor)})))
+    assert run(tmp_path / "x.png", "mask=null", "n=2") == 0
+    after = np.asarray(opened(tmp_path / "out" / "x-2.png")).astype(float)
+    for i in range(height):
+        for k in range(width):
+            square = after[i * factor : (i + 1) * factor, k * factor : (k + 1) * factor]
+            assert np.abs(square.mean(axis=(0, 1)) - small[i, k]).max() <= 0.51, "rounding of each pixel"
+    assert np.abs(after - before).max() > 5, "nothing was made up"
+
+
+def test_tiles_are_damaged_as_the_whole_is(use: Use, tmp_path: Path) -> None:
+    pair = make(1, Restoration({"few": Downsampling(3)}), Echo)
+    use(pair)
+    Picture.fromarray(noise(15, 17).repeat(3, 0).repeat(3, 1)).save(tmp_path / "x.png")
+    assert run(tmp_path / "x.png", "mask=null", "n=1") == 0
+    for x in pair.given:
+        torch.testing.assert_close(Downsampling(3).keep(x), x)
+
+
 def test_a_blend_changes_smoothly_from_one_tile_to_the_next() -> None:
     tiles = Tiles((12,), (8,))
     blend = Blend(tiles, 1, 1)
@@ -220,10 +264,10 @@ def test_tiles_go_through_the_pair_together_and_only_those_with_a_hole(use: Use,
     pair = make(kind=Echo)
     use(pair)
     assert run(tmp_path / "x.png", "mask=[30,30,1,1]") == 0
-    assert pair.asked == [4], "a pixel inside lies in two tiles along each axis"
+    assert [*map(len, pair.given)] == [4], "a pixel inside lies in two tiles along each axis"
     use(pair := make(1, DENOISING, Echo))
     assert run(tmp_path / "x.png", "mask=null", "batch_size=100", f"out={tmp_path}/other") == 0
-    assert pair.asked == [100, 100, 25]
+    assert [*map(len, pair.given)] == [100, 100, 25]
 
 
 def test_transparent_pixels_are_lost_and_become_opaque(use: Use, tmp_path: Path) -> None:
@@ -308,6 +352,22 @@ def test_a_rotated_photograph_is_restored_upright(use: Use, tmp_path: Path) -> N
     assert 274 not in after.getexif()
 
 
+@pytest.mark.parametrize("name", ["1", "L", "L-bmp", "L-pgm", "LA", "P", "P-gif", "P-clear", "RGB", "RGBA"])
+def test_where_colours_were_lost_files_come_back_with_colours(name: str, use: Use, tmp_path: Path) -> None:
+    picture, ending = pictures()[name]
+    before = saved(tmp_path / f"x.{ending}", picture)
+    use(make(3, Restoration({"grey": ColourLoss()})))
+    assert run(tmp_path / f"x.{ending}", "mask=null", "n=1") == 0
+    after = opened(tmp_path / "out" / f"x-1.{ending if ending == 'bmp' and name == 'RGB' else 'png'}")
+    assert after.mode == ("RGBA" if name in ("LA", "RGBA", "P-clear") else "RGB") and after.size == SIZE
+    found = np.asarray(after.convert("RGB")).astype(float)
+    assert (np.ptp(found, axis=2).max() > 20) == (name != "1"), "only black and white have no colours"
+    solid = np.asarray(before.convert("RGBA"))
+    assert (np.asarray(after.convert("RGBA"))[..., 3] == solid[..., 3]).all()
+    off = np.abs((found - solid[..., :3]) @ np.array(LUMA))
+    assert off[solid[..., 3] > 0].max() <= 0.51, "another luma"
+
+
 def test_a_grey_picture_in_colours_stays_grey(use: Use, tmp_path: Path) -> None:
     grey = np.repeat(noise(SIZE[1], SIZE[0], 1), 3, axis=2)
     grey[HOLE] = (255, 0, 0)
@@ -315,6 +375,35 @@ def test_a_grey_picture_in_colours_stays_grey(use: Use, tmp_path: Path) -> None:
     assert run(tmp_path / "x.png", box(), "n=1") == 0
     after = np.asarray(opened(tmp_path / "out" / "x-1.png"))
     assert (after == after[..., :1]).all()
+
+
+class Spread(Pair):
+    """Fills what is lost with the mean of what is seen, or if there is nothing, with whatever."""
+
+    def restore(self, x: Tensor, mask: Tensor, n: int = 4, seed: int = 0) -> Sample:
+        self.called = getattr(self, "called", 0) + 1
+        seen = mask.sum(dim=(2, 3), keepdim=True)
+        mean = torch.where(
+            seen > 0, (x * mask).sum(dim=(2, 3), keepdim=True) / seen.clamp_min(1), torch.rand(1)
+        )
+        filled = torch.where(mask > 0, x, mean)[:, None].expand(-1, n, -1, -1, -1)
+        return Sample(filled / 2, filled)
+
+
+@pytest.mark.parametrize("side", [4, 20, 38])
+def test_a_hole_larger_than_a_tile_is_filled_from_its_edges_inwards(
+    side: int, use: Use, tmp_path: Path
+) -> None:
+    use(pair := make(kind=Spread))
+    half = np.repeat([40, 200], 20)[None].repeat(40, 0).astype(np.uint8)
+    Picture.fromarray(half).save(tmp_path / "x.png")
+    lost = (40 - side) // 2
+    assert run(tmp_path / "x.png", f"mask=[{lost},{lost},{side},{side}]", "n=2", "batch_size=100") == 0
+    for name in ("x-1.png", "x-2.png"):
+        after = np.asarray(opened(tmp_path / "out" / name)).astype(int)
+        assert after.min() >= 40 and after.max() <= 200
+        assert np.abs(after[:, :16] - 40).max() <= 60 and np.abs(after[:, 24:] - 200).max() <= 60
+    assert pair.called == 1 if side == 4 else pair.called > 2, "small holes in one round"
 
 
 class Shades(Pair):
@@ -416,6 +505,10 @@ def write_bad(name: str, folder: Path) -> Path:
             Picture.fromarray(noise(11, 13).astype(np.float32)).save(path)
         case "deep":
             path.write_bytes(deep_png())
+        case "cut tif":
+            first.save(folder / "x.tif")
+            path = folder / "x.tif"
+            path.write_bytes(path.read_bytes()[:100])
         case "frames":
             first.save(path, save_all=True, append_images=[second])
         case "missing":
@@ -430,12 +523,16 @@ BAD = [
     ("empty", box(), 3, "empty file"),
     ("text", box(), 3, "not a picture"),
     ("cut", box(), 3, "x.png: "),
+    ("cut tif", box(), 3, "x.tif: "),
     ("floats", box(), 3, "floating-point"),
     ("deep", box(), 3, "16 bits per colour"),
     ("frames", box(), 3, "more than one picture"),
     ("missing", box(), 3, "no such file"),
     ("folder", box(), 3, "no pictures"),
     ("fine", "mask={folder}/other.png", 3, "is 5x5, the picture 13x11"),
+    ("fine", "mask={folder}/black.png", 3, "nothing is lost"),
+    ("fine", "mask={folder}/white.png", 3, "everything is lost"),
+    ("fine", "mask={folder}/note.png", 3, "note.png: not a picture"),
     ("fine", "mask={folder}/nowhere.png", 3, "nowhere.png: No such file"),
     ("fine", "mask=[9,0,5,5]", 3, "reaches beyond its 13x11 pixels"),
     ("fine", "mask=[0,0,13,11]", 3, "everything is lost"),
@@ -450,6 +547,16 @@ BAD = [
 ]
 
 
+def test_colours_are_not_put_into_16_bits(
+    use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(make(3, Restoration({"grey": ColourLoss()})))
+    Picture.fromarray(noise(11, 13, dtype=np.uint16)).save(tmp_path / "x.png")
+    assert run(tmp_path / "x.png", "mask=null") == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "x.png: 16 bits of grey" in line
+
+
 @pytest.mark.parametrize(("name", "word", "code", "says"), BAD)
 def test_mistakes_are_one_line_with_their_own_code(
     name: str,
@@ -461,12 +568,39 @@ def test_mistakes_are_one_line_with_their_own_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Picture.fromarray(noise(5, 5)).save(tmp_path / "other.png")
+    Picture.new("L", SIZE, "black").save(tmp_path / "black.png")
+    Picture.new("L", SIZE, "white").save(tmp_path / "white.png")
+    (tmp_path / "note.png").write_text("<html>")
     path = write_bad(name, tmp_path)
     words = [word.format(folder=tmp_path)]
-    assert run(path, *([] if "mask" in word else [box()]), *words) == code
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # would be more lines
+        assert run(path, *([] if "mask" in word else [box()]), *words) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line and line.count(str(path)) <= 1
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("error", [KeyError(262), TypeError("Missing"), ZeroDivisionError("0")])
+def test_what_pillow_stumbles_over_is_one_line(
+    error: Exception,
+    use: Use,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As files with a few wrong bytes make it do."""
+
+    def stumble(*_: Any) -> bytes:
+        raise error
+
+    picture = colourful()
+    picture.getexif()[270] = "a cat"
+    picture.save(tmp_path / "x.tif", exif=picture.getexif())
+    monkeypatch.setattr(Picture.Exif, "tobytes", stumble)
+    assert run(tmp_path / "x.tif", box()) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"x.tif: damaged ({type(error).__name__}: " in line
 
 
 def test_nothing_is_overwritten(use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -491,16 +625,19 @@ def test_a_bad_file_does_not_stop_the_others(
     for name in ("a.png", "c.bmp", "c.png", "below/d.png", ".hidden.png"):
         colourful().save(source / name)
     (source / "b.png").write_text("<html>")
+    (source / "b0.png").touch()
+    Picture.fromarray(noise(5, 5)).save(source / "b1.png")  # no room for the box
+    (source / "b2.png").symlink_to("nowhere.png")
     (source / "note.txt").write_text("no picture")
     assert run(source, box(), "n=1", f"out={source}/out") == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert "1 of 5 files" in line and "b.png" in line
+    assert "4 of 8 files" in line and all(name in line for name in ("b.png", "b0.png", "b1.png", "b2.png"))
     names = {path.relative_to(source / "out").as_posix() for path in (source / "out").rglob("*.*")}
     expected = ("a-1.png", "c.bmp-1.bmp", "c.png-1.png", "below/d-1.png")
     sheets = ("a-sheet.png", "c.bmp-sheet.png", "c.png-sheet.png", "below/d-sheet.png")
     assert names == {*expected, *sheets}
     jobs = restore.plan(source, source / "out", PictureReader((1, 8, 8), None))
-    assert len(jobs) == 5, "results are not taken for input"
+    assert len(jobs) == 8, "results are not taken for input"
 
 
 def test_vectors_are_in_no_files(use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

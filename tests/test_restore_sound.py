@@ -1,5 +1,6 @@
 """``sdlab restore`` of recordings: any length, and what is known stays bit for bit."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stable_diffusion_lab.modality.audio import Audio
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.damage.centre_box import CentreBox
+from stable_diffusion_lab.task.damage.clipping import Clipping
 from stable_diffusion_lab.task.damage.gaussian_noise import GaussianNoise
 from stable_diffusion_lab.task.restoration import Restoration
 
@@ -108,6 +110,25 @@ def test_noise_is_taken_off_everywhere(use: Any, tmp_path: Path) -> None:
     assert (before != after).mean() > 0.95
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_was_not_clipped_stays_bit_for_bit(
+    channels: int, subtype: str, use: Any, tmp_path: Path
+) -> None:
+    use(channels, Restoration({"clipping": Clipping(0.1, 0.5)}))
+    sound = (1.5 * wave(500, channels)).clip(-1, 1)  # as an overdriven converter does: full scale
+    soundfile.write(tmp_path / "x.wav", sound, RATE, subtype=subtype)
+    assert run(tmp_path / "x.wav", "n=1") == 0
+    before, after = (
+        soundfile.read(tmp_path / name, dtype="int32" if subtype != "FLOAT" else "float32", always_2d=True)[0]
+        for name in ("x.wav", "out/x-1.wav")
+    )
+    whole = (np.abs(sound) < 1).all(axis=1)
+    assert 0.3 < whole.mean() < 0.8
+    assert (after[whole] == before[whole]).all()
+    assert (after[~whole] != before[~whole]).any(axis=1).all()
+
+
 @pytest.mark.parametrize(
     ("name", "word", "code", "says"),
     [
@@ -117,10 +138,22 @@ def test_noise_is_taken_off_everywhere(use: Any, tmp_path: Path) -> None:
         ("empty", "mask=[0.001,0.001]", 3, "empty file"),
         ("silent", "mask=[0.001,0.001]", 3, "holds no sound"),
         ("law", "mask=[0.001,0.001]", 3, "ULAW"),
+        ("cut", "mask=[0.001,0.001]", 3, "the header promises 100 frames, there are 50"),
+        ("a byte short", "mask=[0.001,0.001]", 3, "the header promises 100 frames, there are 99"),
+        ("endless", "mask=[0.001,0.001]", 3, "the header promises 2147483648 frames, there are 100"),
+        ("understated", "mask=[0.001,0.001]", 3, "bytes that the header does not tell of"),
         ("fine", "mask=[0.1,0.1]", 3, "reaches beyond its 0.0125 seconds"),
         ("fine", "mask=auto", 3, "nothing is lost"),
         ("fine", "mask=[0,0.0125]", 3, "everything is lost"),
-        ("fine", "mask={folder}/short.wav", 3, "has 5 samples, the recording 100"),
+        ("fine", "mask={folder}/short.wav", 3, "has 5 samples at 8000 Hz, the recording 100 samples"),
+        (
+            "fine",
+            "mask={folder}/fast.wav",
+            3,
+            "at 16000 Hz, the recording 100 samples at 8000 Hz",
+        ),
+        ("fine", "mask={folder}/silence.wav", 3, "nothing is lost"),
+        ("fine", "mask={folder}/noise.wav", 3, "everything is lost"),
         ("fine", "mask=[1,2,3]", 2, "start,length"),
     ],
 )
@@ -129,11 +162,38 @@ def test_mistakes_are_one_line_with_their_own_code(
 ) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(tmp_path / "short.wav", wave(5), RATE)
+    soundfile.write(tmp_path / "fast.wav", wave(100), 2 * RATE)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(100), RATE)
+    soundfile.write(tmp_path / "noise.wav", np.ones(100) / 2, RATE)
     rate, channels = 2 * RATE if name == "rate" else RATE, 2 if name == "stereo" else 1
     subtype = "ULAW" if name == "law" else "PCM_16"
     soundfile.write(path, wave(0 if name == "silent" else 100, channels), rate, subtype=subtype)
     if name in ("text", "empty"):
         path.write_bytes(b"<html>" if name == "text" else b"")
+    before = path.read_bytes()
+    lies = {"endless": 2**32 - 1, "understated": 60}
+    if name in lies:
+        path.write_bytes(before[:40] + struct.pack("<I", lies[name]) + before[44:])
+    path.write_bytes(
+        before[:144] if name == "cut" else before[:-1] if name == "a byte short" else path.read_bytes()
+    )
     assert run(path, word.format(folder=tmp_path)) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line and line.count(str(path)) <= 1
+
+
+def test_a_bad_recording_does_not_stop_the_others(
+    use: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, rate, channels in (("a", RATE, 1), ("b", 2 * RATE, 1), ("c", RATE, 2), ("z", RATE, 1)):
+        soundfile.write(source / f"{name}.wav", wave(100, channels), rate)
+    (source / "d.flac").write_text("no sound")
+    (source / "e.wav").write_bytes((source / "a.wav").read_bytes()[:144])
+    assert run(source, "mask=[0.001,0.001]", "n=1", f"out={tmp_path}/out") == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "4 of 6 files" in line and all(
+        f"{name}: " in line for name in ("b.wav", "c.wav", "d.flac", "e.wav")
+    )
+    assert {path.name for path in (tmp_path / "out").glob("*.wav")} == {"a-1.wav", "z-1.wav"}

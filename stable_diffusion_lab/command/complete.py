@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.file.base import Opened
 from stable_diffusion_lab.file.tiles import Blend, Tiles
@@ -37,28 +38,39 @@ class Completed(NamedTuple):
 def complete(pair: Pair, opened: Opened, n: int, seed: int, batch_size: int) -> Completed:
     """Restore a file tile by tile, as many at once as ``batch_size`` says, and blend what overlaps.
 
-    Tiles that are known exactly are not touched. Each tile is completed by itself: where a hole is larger
-    than a tile, neighbours agree only as far as the blend makes them.
+    Tiles that are known exactly are not touched. A hole larger than a tile is filled from its edges inwards,
+    in rounds: tiles of which little is known wait for what is made of their neighbours. With what was
+    observed the blend agrees as a whole.
 
     Raises:
         DataError: if there is nothing to restore, or nothing to go by.
     """
-    damaged, _, exact = pair.task.describe(opened.whole, opened.seen)
+    observed = pair.task.describe(opened.whole, opened.seen)
+    damaged, _, exact = observed
     if not opened.seen.any():
         raise DataError("DATA-MASK", f"{opened.path}: everything is lost; leave something to go by")
     if exact.all():
         what = f"nothing is lost, so there is nothing to restore; say {opened.masks}"
         raise DataError("DATA-MASK", f"{opened.path}: {what}")
     layers, channels, *size = damaged.shape
-    tiles = Tiles(tuple(size), pair.refiner.shape[1:], layers)
+    tiles = Tiles(tuple(size), pair.refiner.shape[1:], layers, pair.task.grid)
     batches = unknown(tiles, exact, batch_size)
     drafts, refined = (Blend(tiles, n, channels) for _ in range(2))
-    for index, which in enumerate(batches):
-        x, seen = tiles.cut(opened.whole, which), tiles.cut(opened.seen, which)
-        found = pair.restore(x, seen, n, fold(seed, index))
-        drafts.add(found.draft.cpu(), which)
-        refined.add(found.refined.cpu(), which)
-    draft, end = (torch.where(exact > 0, damaged, blend.result()) for blend in (drafts, refined))
+    wholes, seen = opened.whole[None], opened.seen
+    rest = torch.cat(batches)
+    while len(rest):
+        now, rest = ready(tiles, seen, rest, batch_size)
+        for which in now.split(batch_size):
+            found = fill(pair, tiles, wholes, seen, which, n, fold(seed, *which[:1].tolist()))
+            drafts.add(found.draft, which)
+            refined.add(found.refined, which)
+        if len(rest):
+            wholes = torch.where(opened.seen > 0, opened.whole, refined.result())
+            seen = torch.maximum(opened.seen, refined.there())
+    draft, end = (
+        torch.stack([pair.task.settle(each, observed) for each in blend.result()])
+        for blend in (drafts, refined)
+    )
     scores = evidence(pair, tiles, end, batches, seed)
     order = scores.argsort(descending=True, stable=True)
     return Completed(damaged, exact, draft[order], end[order], scores[order])
@@ -69,6 +81,31 @@ def unknown(tiles: Tiles, exact: Tensor, batch_size: int) -> list[Tensor]:
     numbers = torch.arange(len(tiles)).split(batch_size)
     found = [which[(tiles.cut(exact, which) == 0).flatten(1).any(dim=1)] for which in numbers]
     return list(torch.cat(found).split(batch_size))
+
+
+def ready(tiles: Tiles, seen: Tensor, rest: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Which tiles of the ``rest``, ``[K]``, can be filled now, and which have to wait.
+
+    Those of which a quarter is seen, as a neighbour across a corner leaves, or half as much as of any other.
+    """
+    share = torch.cat([tiles.cut(seen, which).flatten(1).mean(dim=1) for which in rest.split(batch_size)])
+    now = share >= min(0.25, share.max().item() / 2)
+    return rest[now], rest[~now]
+
+
+def fill(pair: Pair, tiles: Tiles, wholes: Tensor, seen: Tensor, which: Tensor, n: int, seed: int) -> Sample:
+    """Completions ``[B, n, C, *shape]`` of tiles ``[B]``.
+
+    Args:
+        wholes: one that all are of, ``[1, M, C, *size]``, or one for each, ``[n, M, C, *size]``.
+        seen: where they are to be trusted, ``[M, 1, *size]``.
+    """
+    mask = tiles.cut(seen, which)
+    found = [
+        pair.restore(tiles.cut(whole, which), mask, n // len(wholes), fold(seed, rank))
+        for rank, whole in enumerate(wholes)
+    ]
+    return Sample(*(torch.cat(stage, dim=1).cpu() for stage in zip(*found, strict=True)))
 
 
 @torch.no_grad()

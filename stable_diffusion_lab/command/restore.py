@@ -1,8 +1,6 @@
 """``sdlab restore``: complete damaged files with a trained run."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +11,7 @@ from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.command.sheet import sheet
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.base import Opened, Reader
+from stable_diffusion_lab.file.folder import find
 from stable_diffusion_lab.modality.base import Modality, png
 from stable_diffusion_lab.training.atomic import write_atomically
 
@@ -42,6 +41,8 @@ def restore(config: DictConfig) -> None:
     for job in jobs:
         try:
             opened = reader.open(job.path)
+            if trained.model.task.merges:
+                opened = opened.parted()
             done = complete(trained.model, opened, config.n, config.seed, config.batch_size)
         except DataError as error:
             problems.append(error)
@@ -72,29 +73,13 @@ def plan(source: Path, out: Path, reader: Reader) -> list[Job]:
         raise DataError("DATA-MISSING", f"{source}: no such file or folder; set input")
     if not source.is_dir():
         return [Job(source, out / source.stem)]
-    files = sorted(_find(source, out, reader))
+    files = sorted(map(Path, find(source, reader.suffixes, "input", out)))
     if not files:
         endings = " ".join(sorted(reader.suffixes))
         raise DataError("DATA-EMPTY", f"{source}: no {reader.noun}; they end in {endings}")
     alike = Counter(file.with_suffix("") for file in files)
     names = [file if alike[file.with_suffix("")] > 1 else file.with_suffix("") for file in files]
     return [Job(source / file, out / name) for file, name in zip(files, names, strict=True)]
-
-
-def _find(source: Path, out: Path, reader: Reader) -> Iterator[Path]:
-    """Paths of files relative to the folder."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError("DATA-MISSING", f"{error.filename}: {error.strerror}; set input") from error
-
-    for parent, folders, names in os.walk(source, onerror=refuse):
-        here = Path(parent)
-        folders[:] = [
-            it for it in folders if not it.startswith(".") and (here / it).resolve() != out.resolve()
-        ]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in reader.suffixes:
-                yield (here / name).relative_to(source)
 
 
 def refuse_to_overwrite(jobs: list[Job], n: int) -> None:

@@ -1,8 +1,8 @@
-"""What all folders of files have in common: which files there are, which split each is in, what is bad."""
+"""What all folders of files have in common: which split each file is in, and what is said of bad ones."""
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,30 +12,6 @@ from stable_diffusion_lab.error import DataError
 
 NAMED_PROBLEMS = 10
 T = TypeVar("T")
-
-
-def find(folder: Path, suffixes: Collection[str], key: str = "data.path") -> Iterator[str]:
-    """Paths, relative to the folder, of the files below it that end in one of ``suffixes``.
-
-    Hidden files and folders are left out.
-
-    Args:
-        folder: where to look.
-        suffixes: in lower case, with their dots.
-        key: what to set if there is no such folder, for the message.
-
-    Raises:
-        DataError: if a folder cannot be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise DataError("DATA-MISSING", f"{error.filename}: {error.strerror}; set {key}") from error
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
-                yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
 def tenth(file: str) -> int:

@@ -1,19 +1,19 @@
 """Any folder of images."""
 
 import os
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
-from stable_diffusion_lab.data.folder import divided, find, tenth, whole
+from stable_diffusion_lab.data.folder import divided, tenth, whole
 from stable_diffusion_lab.error import ConfigError, DataError
-from stable_diffusion_lab.file.picture_file import FORMATS, PIXEL_LIMIT, SUFFIXES
+from stable_diffusion_lab.file.folder import find
+from stable_diffusion_lab.file.picture_file import FAULTS, FORMATS, PIXEL_LIMIT, SUFFIXES, reason
 
 MODES = {1: "L", 3: "RGB"}
 
@@ -64,18 +64,8 @@ def _decode_all(folder: Path, files: list[str], size: int, channels: int) -> tor
     def attempt(file: str) -> np.ndarray | str:
         try:
             return _decode(folder / file, size, channels)
-        except UnidentifiedImageError:
-            return f"{file}: not an image"
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            EOFError,
-            struct.error,
-            Image.DecompressionBombError,
-        ) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            return f"{file}: {reason}"
+        except FAULTS as error:
+            return f"{file}: {reason(error)}"
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = list(pool.map(attempt, files))

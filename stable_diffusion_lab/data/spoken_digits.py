@@ -9,9 +9,9 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
-from stable_diffusion_lab.data.folder import find
 from stable_diffusion_lab.data.waveform import read_waveforms
 from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.file.folder import find
 from stable_diffusion_lab.modality.audio import Audio
 
 NAME = re.compile(r"(?:.*/)?(\d)_([^/_]+)_(\d+)\.wav")

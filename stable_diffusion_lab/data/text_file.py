@@ -1,10 +1,9 @@
 """Text out of files, and what is said about files that are none."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.file.folder import find
 
 SUFFIXES = {".txt", ".text", ".md"}
 _BOM = "\ufeff"
@@ -18,21 +17,10 @@ def text_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found = sorted(_below(path))
+    found = sorted(path / file for file in find(path, SUFFIXES))
     if not found:
         raise DataError("DATA-EMPTY", f"{path}: no text files; they end in {' '.join(sorted(SUFFIXES))}")
     return found
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DataError("DATA-MISSING", f"{error.filename}: {error.strerror}; set data.path") from error
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent) / name
 
 
 def read_text(path: Path, limit: int) -> str:

@@ -7,9 +7,10 @@ import torch
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
-from stable_diffusion_lab.data.folder import divided, find, tenth
+from stable_diffusion_lab.data.folder import divided, tenth
 from stable_diffusion_lab.data.waveform import read_waveforms
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.file.folder import find
 from stable_diffusion_lab.modality.audio import Audio
 
 SUFFIXES = {".wav", ".flac"}

@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import Tensor
 
-Mask = str | Sequence[float] | None
+MaskSpec = str | Sequence[float] | None  # what a user says is lost; the ``Reader`` knows what it means
 
 
 class Opened(ABC):
@@ -27,6 +27,14 @@ class Opened(ABC):
     whole: Tensor
     seen: Tensor
     suffix: str
+
+    def parted(self) -> Self:
+        """The same, where what is restored may differ between channels that are all equal in the file.
+
+        Raises:
+            DataError: if no file could hold that without loss.
+        """
+        return self
 
     @abstractmethod
     def encode(self, completed: Tensor, exact: Tensor) -> bytes:

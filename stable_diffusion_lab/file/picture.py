@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError, DataError
-from stable_diffusion_lab.file.base import Mask, Opened, Reader
-from stable_diffusion_lab.file.picture_file import SUFFIXES, alpha, colours, read, save, suffix
+from stable_diffusion_lab.file.base import MaskSpec, Opened, Reader
+from stable_diffusion_lab.file.picture_file import SUFFIXES, alpha, coloured, colours, read, save, suffix
 
 WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel
 GREY = ("1", "L", "LA", *WIDE)
@@ -33,7 +35,7 @@ class PictureReader(Reader):
     noun = "pictures"
     suffixes = SUFFIXES
 
-    def __init__(self, shape: tuple[int, ...], mask: Mask) -> None:
+    def __init__(self, shape: tuple[int, ...], mask: MaskSpec) -> None:
         self.channels = shape[0]
         self.lost = _masker(mask)
 
@@ -46,7 +48,8 @@ class Picture(Opened):
     """One picture. To a grey pair each colour channel is a sample; grey pictures are three equal channels to
     a colour pair, and the mean of what comes back.
 
-    Pictures in which all that is seen has no colour are treated as grey ones, whatever their mode.
+    Pictures in which all that is seen has no colour are treated as grey ones, whatever their mode,
+    unless they are ``parted``.
 
     Args:
         path: for messages, and for the suffix of results.
@@ -74,6 +77,17 @@ class Picture(Opened):
         self.planes = len(values)
         self.whole = values[:, None] if channels == 1 else values.expand(channels, -1, -1)[None]
         self.seen = torch.from_numpy(~lost).float().expand(len(self.whole), 1, *lost.shape)
+
+    def parted(self) -> Self:
+        if self.image.mode in WIDE:
+            message = f"{self.path}: 16 bits of grey, and in colours only 8 can be written; save it with 8"
+            raise DataError("DATA-IMAGE", message)
+        found = copy(self)
+        found.image = coloured(self.image)
+        found.pixels = np.asarray(found.image)
+        found.planes = 3
+        found.suffix = suffix(self.path, found.image)
+        return found
 
     def encode(self, completed: Tensor, exact: Tensor) -> bytes:
         keep = (exact[0, 0] > 0).numpy() | (~self.lost & (self.opacity == 0))
@@ -141,7 +155,7 @@ def _nearest(wanted: np.ndarray, image: Image.Image) -> np.ndarray:
 Masker = Callable[[Path, Image.Image], np.ndarray]
 
 
-def _masker(mask: Mask) -> Masker:
+def _masker(mask: MaskSpec) -> Masker:
     """What finds the lost pixels ``[H, W]`` of a picture, which it is given with its path."""
     if mask is None:
         return lambda path, image: np.zeros((image.height, image.width), dtype=bool)

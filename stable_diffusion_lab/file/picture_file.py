@@ -15,7 +15,13 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 )
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # decoders that start no other program
-PIXEL_LIMIT = 25_000_000
+PIXEL_LIMIT = 25_000_000  # fewer than Pillow's own
+# What Pillow raises when a file is not what it should be.
+_DAMAGED = (LookupError, TypeError, ArithmeticError)
+FAULTS = (
+    *(OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError),
+    *_DAMAGED,
+)
 MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "I;16B", "I;16L"}
 
 # How a TIFF file is laid out, which is not how another one will be: these tags are not metadata.
@@ -56,21 +62,26 @@ def read(path: Path) -> Image.Image:
         DataError: if there is no picture or more than one, or it cannot be restored without loss.
     """
     try:
-        return _read(path)
-    except UnidentifiedImageError as error:
-        raise DataError("DATA-IMAGE", f"{path}: not a picture that is known here; say PNG or TIFF") from error
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DataError("DATA-IMAGE", f"{path}: {reason}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow makes of a damaged file, it makes an error of too
+            return _read(path)
+    except FAULTS as error:
+        raise DataError("DATA-IMAGE", f"{path}: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """What one of the ``FAULTS`` means, in a few words."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture that is known here; say PNG or TIFF"
+    if isinstance(error, _DAMAGED):
+        return f"damaged ({type(error).__name__}: {error})"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _read(path: Path) -> Image.Image:
     if path.stat().st_size == 0:
         raise ValueError("empty file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-        opened = Image.open(path, formats=FORMATS)
-    with opened as image:
+    with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         if width * height > PIXEL_LIMIT:
             megapixels = width * height / 1e6
@@ -120,6 +131,16 @@ def colours(image: Image.Image) -> np.ndarray:
     """What colour each pixel has, however opaque it is, ``[H, W, 3]`` uint8."""
     way = "RGBA" if "transparency" in image.info else "RGB"
     return np.array(image.convert(way).convert("RGB"))
+
+
+def coloured(image: Image.Image) -> Image.Image:
+    """The same picture in a mode that has whatever colours there are; a profile of grey would not fit it."""
+    if image.mode not in ("1", "L", "LA", "P"):
+        return image
+    found = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode != "P":
+        found.info.pop("icc_profile", None)
+    return found
 
 
 def suffix(path: Path, image: Image.Image) -> str:

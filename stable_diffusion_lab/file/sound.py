@@ -4,43 +4,14 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError, DataError
-from stable_diffusion_lab.file.base import Mask, Opened, Reader
-
-# How numbers are read so that they come back as they were, and what stands for 1.
-NUMBERS = {
-    "PCM_U8": ("int16", 2**15),
-    "PCM_S8": ("int16", 2**15),
-    "PCM_16": ("int16", 2**15),
-    "PCM_24": ("int32", 2**31),
-    "PCM_32": ("int32", 2**31),
-    "FLOAT": ("float32", 1),
-}
-SUFFIXES = {"WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac"}
-
-
-class Recording(NamedTuple):
-    """What a sound file holds.
-
-    Attributes:
-        values: ``[T, C]``, int16, int32 or float32.
-        rate: samples per second.
-        container: as libsndfile calls it.
-        subtype: how numbers are stored.
-        notes: title, artist and the like.
-    """
-
-    values: np.ndarray
-    rate: int
-    container: str
-    subtype: str
-    notes: dict[str, str]
+from stable_diffusion_lab.file.base import MaskSpec, Opened, Reader
+from stable_diffusion_lab.file.sound_file import NUMBERS, SUFFIXES, Recording, read, soundfile
 
 
 class SoundReader(Reader):
@@ -59,7 +30,7 @@ class SoundReader(Reader):
     noun = "recordings"
     suffixes = frozenset(SUFFIXES.values())
 
-    def __init__(self, shape: tuple[int, ...], rate: int, mask: Mask) -> None:
+    def __init__(self, shape: tuple[int, ...], rate: int, mask: MaskSpec) -> None:
         self.channels = shape[0]
         self.rate = rate
         self.lost = _masker(mask)
@@ -80,7 +51,7 @@ class Sound(Opened):
 
     Args:
         path: for messages.
-        recording: as ``read`` gives it.
+        recording: as ``sound_file.read`` gives it.
         lost: when it is lost, ``[T]`` bool.
     """
 
@@ -118,52 +89,10 @@ class Sound(Opened):
         return completed[:1] - completed.mean(dim=0, keepdim=True)
 
 
-def read(path: Path) -> Recording:
-    """One recording.
-
-    Raises:
-        DataError: if there is none, or it cannot be restored without loss.
-    """
-    library = soundfile()
-    try:
-        if path.stat().st_size == 0:
-            raise DataError("DATA-SOUND", f"{path}: empty file")
-        with library.SoundFile(path) as file:
-            if file.format not in SUFFIXES or file.subtype not in NUMBERS:
-                kind = f"{file.format} {file.subtype}"
-                raise DataError("DATA-SOUND", f"{path}: {kind}; save it as WAV or FLAC with 16 or 24 bits")
-            number, _ = NUMBERS[file.subtype]
-            values = file.read(dtype=number, always_2d=True)
-            notes = file.copy_metadata()
-            found = Recording(values, file.samplerate, file.format, file.subtype, notes)
-    except (OSError, library.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
-        raise DataError("DATA-SOUND", f"{path}: {reason}") from error
-    if len(values) == 0:
-        raise DataError("DATA-SOUND", f"{path}: holds no sound")
-    if not np.isfinite(values).all():
-        raise DataError("DATA-SOUND", f"{path}: holds NaN or infinity; repair it first")
-    return found
-
-
-def soundfile() -> Any:
-    """The library that reads and writes sound files.
-
-    Raises:
-        ConfigError: if it is absent.
-    """
-    try:
-        import soundfile as library
-    except (ImportError, OSError) as error:  # OSError: without libsndfile
-        remedy = "pip install soundfile, or 'stable-diffusion-lab[audio]'"
-        raise ConfigError("CFG-EXTRA", f"soundfile: cannot be imported ({error}); {remedy}") from error
-    return library
-
-
 Masker = Callable[[Path, Recording], np.ndarray]
 
 
-def _masker(mask: Mask) -> Masker:
+def _masker(mask: MaskSpec) -> Masker:
     """What finds the lost times ``[T]`` of a recording, which it is given with its path."""
     if mask is None or mask == "auto":
         return lambda path, recording: np.zeros(len(recording.values), dtype=bool)
@@ -189,8 +118,9 @@ def _span(start: float, length: float, path: Path, recording: Recording) -> np.n
 
 def _sounding(mask: Path, path: Path, recording: Recording) -> np.ndarray:
     """When another recording is not silent."""
-    found = read(mask).values
-    if len(found) != len(recording.values):
-        sizes = f"{len(found)} samples, the recording {len(recording.values)}"
-        raise DataError("DATA-MASK", f"{path}: the mask {mask} has {sizes}")
-    return (found != 0).any(axis=1)
+    found = read(mask)
+    sizes = [(len(it.values), it.rate) for it in (found, recording)]
+    if sizes[0] != sizes[1]:
+        has, wants = (f"{length} samples at {rate} Hz" for length, rate in sizes)
+        raise DataError("DATA-MASK", f"{path}: the mask {mask} has {has}, the recording {wants}")
+    return (found.values != 0).any(axis=1)

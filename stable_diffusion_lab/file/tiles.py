@@ -19,22 +19,26 @@ class Axis(NamedTuple):
     weights: Tensor
 
 
-def axis(size: int, length: int) -> Axis:
+def axis(size: int, length: int, grid: int = 1) -> Axis:
     """Cut ``size`` places into as few tiles as overlap by half of their ``length``, evenly spread.
 
-    Weights are a raised cosine, which falls smoothly to nearly 0 at both ends. Where the whole axis is
-    shorter than a tile it lies in the middle and is continued by reflection (without repeating the border).
+    Tiles begin at the multiples of ``grid`` next to that, so the last one may end beyond the axis. Weights
+    are a raised cosine, which falls smoothly to nearly 0 at both ends. Where the whole axis is shorter than a
+    tile it lies in the middle. What is beyond its ends is a reflection (without repeating the border).
     """
     offsets = torch.arange(length)
+    grid = min(grid, length)  # a coarser one would leave gaps
     if size <= length:
-        before = (length - size) // 2
+        before = (length - size) // 2 // grid * grid
         places = offsets - before
         inside = (places >= 0) & (places < size)
         return Axis(_reflect(places, size)[None], inside.float()[None])
-    count = -(-2 * (size - length) // length) + 1
-    starts = torch.linspace(0, size - length, count, dtype=torch.float64).round().long()
+    steps = -((length - size) // grid)
+    count = -(-2 * steps * grid // length) + 1
+    starts = torch.linspace(0, steps, count, dtype=torch.float64).round().long().unique() * grid
+    places = starts[:, None] + offsets
     window = torch.sin(pi * (offsets + 0.5) / length).square()
-    return Axis(starts[:, None] + offsets, window.expand(count, length))
+    return Axis(_reflect(places, size), window * (places < size))
 
 
 def _reflect(places: Tensor, size: int) -> Tensor:
@@ -51,12 +55,13 @@ class Tiles:
         size: of the whole samples along their axes.
         shape: of a tile along the same axes.
         layers: number M of samples; tiles of the first are numbered first.
+        grid: tiles begin at multiples of it, along every axis.
     """
 
-    def __init__(self, size: tuple[int, ...], shape: tuple[int, ...], layers: int = 1) -> None:
+    def __init__(self, size: tuple[int, ...], shape: tuple[int, ...], layers: int = 1, grid: int = 1) -> None:
         self.size = tuple(size)
         self.shape = tuple(shape)
-        self.axes = [axis(s, length) for s, length in zip(size, shape, strict=True)]
+        self.axes = [axis(s, length, grid) for s, length in zip(size, shape, strict=True)]
         self.each = prod(len(one.places) for one in self.axes)
         self.layers = layers
 
@@ -105,6 +110,10 @@ class Blend:
         weighted = parts.flatten(3) * weights[:, None, None]
         self.total.index_add_(2, where, weighted.permute(1, 2, 0, 3).flatten(2))
         self.weight.index_add_(0, where, weights.flatten())
+
+    def there(self) -> Tensor:
+        """1 where a tile was added, 0 elsewhere, ``[M, 1, *size]``."""
+        return (self.weight > 0).float().view(self.tiles.layers, 1, *self.tiles.size)
 
     def result(self) -> Tensor:
         """Wholes ``[n, M, C, *size]``; 0 where no tile was added."""

@@ -12,7 +12,11 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
 
 
 def channel(shape: Sequence[int]) -> int:
-    """Which entry of a point's shape counts channels: C of ``[C, H, W]``, D of ``[L, D]`` and of ``[D]``."""
+    """Which entry of a point's shape counts channels: C of ``[C, H, W]``, D of ``[L, D]`` and of ``[D]``.
+
+    By the shape alone a waveform ``[C, T]`` is no other thing, and gets its labels behind its end. To what
+    compares points that is as good a place as any; what looks for patterns in time puts them elsewhere.
+    """
     return 1 if len(shape) == 2 else 0
 
 

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
-from stable_diffusion_lab.file.base import Mask, Reader
-from stable_diffusion_lab.file.sound import SoundReader, soundfile
+from stable_diffusion_lab.file.base import MaskSpec, Reader
+from stable_diffusion_lab.file.sound import SoundReader
+from stable_diffusion_lab.file.sound_file import soundfile
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import grid
 
@@ -70,7 +71,7 @@ class Audio(Modality):
         library = soundfile()  # now, and not when the first file is asked for
         return (_wav(library, each, self.rate) for each in stored)
 
-    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+    def reader(self, shape: tuple[int, ...], mask: MaskSpec) -> Reader:
         return SoundReader(shape, self.rate, mask)
 
 

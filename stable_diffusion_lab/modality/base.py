@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.file.base import Mask, Reader
+from stable_diffusion_lab.file.base import MaskSpec, Reader
 
 
 class Modality(ABC):
@@ -66,7 +66,7 @@ class Modality(ABC):
             ConfigError: if one sample by itself makes no file, or what writes it is not installed.
         """
 
-    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+    def reader(self, shape: tuple[int, ...], mask: MaskSpec) -> Reader:
         """What opens files that are to be restored.
 
         Args:

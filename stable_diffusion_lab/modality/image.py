@@ -9,7 +9,7 @@ from PIL import Image as Picture
 from torch import Tensor
 from torch.nn import functional
 
-from stable_diffusion_lab.file.base import Mask, Reader
+from stable_diffusion_lab.file.base import MaskSpec, Reader
 from stable_diffusion_lab.file.picture import PictureReader
 from stable_diffusion_lab.modality.base import Modality, png
 
@@ -44,7 +44,7 @@ class Image(Modality):
     def files(self, stored: Tensor) -> Iterable[bytes]:
         return (png(Picture.fromarray(each)) for each in self.array(stored))
 
-    def reader(self, shape: tuple[int, ...], mask: Mask) -> Reader:
+    def reader(self, shape: tuple[int, ...], mask: MaskSpec) -> Reader:
         return PictureReader(shape, mask)
 
 

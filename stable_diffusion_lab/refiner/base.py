@@ -75,18 +75,17 @@ class Refiner(nn.Module, ABC):
         """
         return [self.encode(x).mean]
 
-    def bound(self, clean: Tensor, observed: Tensor) -> Bound:
-        """What it costs to explain samples by what was observed of them.
+    def bound(self, clean: Tensor, corrupted: Tensor) -> Bound:
+        """What it costs to explain samples by what is left of them, e.g. under noise (see ``corrupt``).
 
-        With ``observed = clean`` this is the bound of Kingma & Welling (2014, eq. 3); with a
-        corrupted ``observed`` it is the denoising criterion of Im et al. (2017, eq. 5), still a
-        bound on log p(clean) for every observed value.
+        With ``corrupted = clean`` this is the bound of Kingma & Welling (2014, eq. 3), otherwise the
+        denoising criterion of Im et al. (2017, eq. 5), still a bound on log p(clean) for every value.
 
         Args:
             clean: samples to explain, ``[B, *shape]``.
-            observed: what the encoder sees, ``[B, *shape]``.
+            corrupted: what the encoder sees, ``[B, *shape]``.
         """
-        posterior = self.encode(observed)
+        posterior = self.encode(corrupted)
         return Bound(self.distortion(clean, posterior.sample()), posterior.kl())
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
@@ -111,11 +110,11 @@ class Refiner(nn.Module, ABC):
         """What is to be corrected: samples ``[B, *shape]`` with noise of standard deviation ``scale``."""
         return x + scale * torch.randn_like(x)
 
-    def elbo(self, clean: Tensor, observed: Tensor) -> Tensor:
-        """Evidence lower bound on log p(clean), inferred from what was observed (see ``bound``).
+    def elbo(self, clean: Tensor, corrupted: Tensor) -> Tensor:
+        """Evidence lower bound on log p(clean), inferred from a corrupted sample (see ``bound``).
 
         Returns:
             Nats per sample ``[B]``, up to the constant -D/2 log(2 pi decoder_scale^2).
         """
-        distortion, rate = self.bound(clean, observed)
+        distortion, rate = self.bound(clean, corrupted)
         return -distortion - rate

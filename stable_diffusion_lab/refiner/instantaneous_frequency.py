@@ -62,14 +62,14 @@ class InstantaneousFrequency(Represented):
     def represent(self, x: Tensor) -> Tensor:
         return pixel_unshuffle(self._weighed(self.transform(x), self.phase_scale), self.patch)
 
-    def restore(self, y: Tensor) -> Tensor:
+    def invert(self, y: Tensor) -> Tensor:
         spectra = self._weighed(pixel_shuffle(y, self.patch), 1 / self.phase_scale)
         return self.transform.inverse(spectra).clamp(-1, 1)
 
-    def bound(self, clean: Tensor, observed: Tensor) -> Bound:
+    def bound(self, clean: Tensor, corrupted: Tensor) -> Bound:
         """See ``Refiner.bound``; of the representation."""
         target = self.represent(clean)
-        return self.inner.bound(target, target if observed is clean else self.represent(observed))
+        return self.inner.bound(target, target if corrupted is clean else self.represent(corrupted))
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
         return self.inner.distortion(self.represent(x), h)

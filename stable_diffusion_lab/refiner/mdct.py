@@ -49,5 +49,5 @@ class MDCT(Represented):
     def represent(self, x: Tensor) -> Tensor:
         return self.transform(x) / self.unit
 
-    def restore(self, y: Tensor) -> Tensor:
+    def invert(self, y: Tensor) -> Tensor:
         return self.transform.inverse(y * self.unit).clamp(-1, 1)

@@ -25,14 +25,14 @@ class Represented(Refiner):
         """Samples ``[B, *shape]`` in the other form, ``[B, *inner.shape]``, about within [-1, 1]."""
 
     @abstractmethod
-    def restore(self, y: Tensor) -> Tensor:
+    def invert(self, y: Tensor) -> Tensor:
         """The inverse of ``represent``: ``[B, *inner.shape]`` to ``[B, *shape]`` in [-1, 1]."""
 
     def encode(self, x: Tensor) -> Posterior:
         return self.inner.encode(self.represent(x))
 
     def decode(self, h: Tensor) -> Tensor:
-        return self.restore(self.inner.decode(h))
+        return self.invert(self.inner.decode(h))
 
     def features(self, x: Tensor) -> list[Tensor]:
         return self.inner.features(self.represent(x))

@@ -59,8 +59,8 @@ class Skip(Refiner):
     def features(self, x: Tensor) -> list[Tensor]:
         return self.inner.features(x)
 
-    def bound(self, clean: Tensor, observed: Tensor) -> Bound:
-        return self.inner.bound(clean, observed)
+    def bound(self, clean: Tensor, corrupted: Tensor) -> Bound:
+        return self.inner.bound(clean, corrupted)
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
         return self.inner.distortion(x, h)

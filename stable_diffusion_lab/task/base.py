@@ -14,9 +14,14 @@ class Task(ABC):
 
     Attributes:
         observes: whether there is anything to look at.
+        grid: a part of a larger sample has to begin at a multiple of so many entries, in each direction, to
+            be damaged as the whole is.
+        merges: whether channels that are equal where they are observed may differ in the sample.
     """
 
     observes: ClassVar[bool]
+    grid: int = 1
+    merges: bool = False
 
     @abstractmethod
     def observe(self, clean: Tensor, rng: torch.Generator) -> Observation | None:
@@ -47,3 +52,7 @@ class Task(ABC):
         if observed is None:
             return sample
         return torch.where(observed.exact > 0, observed.sample.to(sample.dtype), sample)
+
+    def settle(self, sample: Tensor, observed: Observation) -> Tensor:
+        """``complete`` for what will not be changed any more, of any size."""
+        return self.complete(sample, observed)

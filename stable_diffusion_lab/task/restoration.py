@@ -1,5 +1,6 @@
 """Samples out of damaged ones."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -32,6 +33,8 @@ class Restoration(Task):
                 "CFG-VALUE", "task.damages: there are none; say damage=strokes, or task=generation"
             )
         self.damages = dict(damages)
+        self.grid = math.lcm(*(damage.grid for damage in damages.values()))
+        self.merges = any(damage.merges for damage in damages.values())
         self.only = next(iter(damages.values())) if len(damages) == 1 else None
 
     def observe(self, clean: Tensor, rng: torch.Generator) -> Observation:
@@ -48,6 +51,14 @@ class Restoration(Task):
             sample = self.only.project(sample, observed)
         return super().complete(sample, observed)
 
+    def settle(self, sample: Tensor, observed: Observation) -> Tensor:
+        if self.only is not None:
+            sample = self.only.settle(sample, observed)
+        return super().complete(sample, observed)
+
     def describe(self, sample: Tensor, seen: Tensor) -> Observation:
-        trusted = all(damage.keeps for damage in self.damages.values())
-        return Observation(sample * seen, seen, seen if trusted else torch.zeros_like(seen))
+        sample = sample * seen
+        exact = seen
+        for damage in self.damages.values():
+            exact = exact * damage.known(sample, seen)
+        return Observation(sample, seen, exact)

@@ -48,7 +48,9 @@ class WaveGAN(Critic):
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * length, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.classes:  # labels come behind the samples (see ``layer.label``): here they are channels
+        if self.classes:  # labels come behind the samples (see ``layer.label``): here they are channels,
             x, label = separate(x, self.classes)
-            x = torch.cat([x, label[..., None].expand(-1, -1, x.shape[2])], dim=1)
+            voices, length = x.shape[1:]  # as far apart over all times as they were behind all voices
+            label = label * (voices / length) ** 0.5
+            x = torch.cat([x, label[..., None].expand(-1, -1, length)], dim=1)
         return self.net(x).squeeze(1)

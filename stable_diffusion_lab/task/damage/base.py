@@ -19,10 +19,15 @@ class Damage(ABC):
         keeps: whether what can still be seen is as it was; a mask keeps, noise does not.
         directions: what it can damage, by the number of directions that a sample has beside its channels:
             2 for images, 1 for waveforms, 0 for vectors.
+        grid: side of the squares, or length of the pieces, that it treats as one, from the first entry on. A
+            part of a larger sample is damaged as the whole is where it begins at a multiple of that.
+        merges: whether it makes channels equal which in clean samples differ.
     """
 
     keeps: ClassVar[bool] = False
     directions: ClassVar[frozenset[int]] = frozenset({1, 2})
+    grid: int = 1
+    merges: ClassVar[bool] = False
 
     def __call__(self, observed: Observation, rng: torch.Generator) -> Observation:
         """Damage what earlier ones have left.
@@ -43,12 +48,30 @@ class Damage(ABC):
     def apply(self, observed: Observation, rng: torch.Generator) -> Observation:
         """The same for samples that have directions to damage."""
 
+    def known(self, sample: Tensor, seen: Tensor) -> Tensor:
+        """What of a user's own sample, damaged so, is exactly as it was: everything seen, or nothing.
+
+        A damage that does not keep, but leaves something as it was, says so by what it sees.
+
+        Args:
+            sample: ``[B, ...]`` of any size, 0 where it is lost.
+            seen: 1 where it is to be trusted, ``[B, 1, ...]``.
+
+        Returns:
+            1 where it is known, ``[B, 1, ...]``.
+        """
+        return seen if self.keeps else torch.zeros_like(seen)
+
     def project(self, sample: Tensor, observed: Observation) -> Tensor:
         """Change samples ``[B, ...]`` so that this damage would make of them what is observed.
 
         Most damages do not tell how, and leave them as they are.
         """
         return sample
+
+    def settle(self, sample: Tensor, observed: Observation) -> Tensor:
+        """``project`` for what will not be changed any more, of any size; it is not to leave [-1, 1]."""
+        return self.project(sample, observed)
 
     def unfit(self, sample: Tensor, why: str) -> ConfigError:
         """The error for samples ``[B, ...]`` of a shape that this damage does not go with."""

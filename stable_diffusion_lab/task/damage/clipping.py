@@ -1,6 +1,7 @@
 """Too loud."""
 
 import torch
+from torch import Tensor
 
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import Fraction
@@ -33,3 +34,12 @@ class Clipping(Damage):
         clipped = torch.minimum(sample, limit).maximum(-limit)
         whole = (clipped == sample).all(dim=1, keepdim=True)
         return Observation(clipped, seen, exact * whole)
+
+    def known(self, sample: Tensor, seen: Tensor) -> Tensor:
+        """What is within the greatest and the least value, which are where it was cut off.
+
+        Each by itself: the two ends of whole numbers are not equally far out.
+        """
+        most, least = (end(sample, dim=(1, 2), keepdim=True) for end in (torch.amax, torch.amin))
+        inside = (sample < most) & (sample > least) | (sample == 0)
+        return seen * inside.all(dim=1, keepdim=True)

@@ -16,6 +16,7 @@ class ColourLoss(Projection):
     """
 
     directions = frozenset({2})
+    merges = True
 
     def keep(self, sample: Tensor) -> Tensor:
         if sample.shape[1] != len(LUMA):

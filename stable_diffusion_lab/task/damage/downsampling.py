@@ -10,20 +10,19 @@ from stable_diffusion_lab.task.damage.projection import Projection
 class Downsampling(Projection):
     """Every square of pixels becomes their mean, repeated, so that images keep their size.
 
+    Squares that reach beyond the right or lower edge become the mean of what is there.
+
     Args:
         factor: side of the squares in pixels.
-
-    Raises:
-        ConfigError: where it does not divide height and width.
     """
 
     directions = frozenset({2})
 
     def __init__(self, factor: PositiveInt) -> None:
-        self.factor = factor
+        self.grid = factor
 
     def keep(self, sample: Tensor) -> Tensor:
-        if any(side % self.factor for side in sample.shape[2:]):
-            raise self.unfit(sample, f"divides height and width by {self.factor}")
-        mean = F.avg_pool2d(sample, self.factor)
-        return mean.repeat_interleave(self.factor, 2).repeat_interleave(self.factor, 3)
+        height, width = sample.shape[2:]
+        mean = F.avg_pool2d(sample, self.grid, ceil_mode=True, count_include_pad=False)
+        whole = mean.repeat_interleave(self.grid, 2).repeat_interleave(self.grid, 3)
+        return whole[:, :, :height, :width]

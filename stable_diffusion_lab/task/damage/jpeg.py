@@ -52,6 +52,7 @@ class JPEG(Distortion):
     """
 
     directions = frozenset({2})
+    grid = 2 * BLOCK  # of colours
 
     def __init__(self, lowest: PositiveInt, highest: PositiveInt) -> None:
         if highest > 100:
