@@ -12,6 +12,7 @@ from stable_diffusion_lab.training.boundary import BetweenBatches, settled
 from stable_diffusion_lab.training.checkpoint import Checkpoint
 from stable_diffusion_lab.training.system import System
 
+_ASKED_EVERY = 10  # batches, where there are several ranks: to agree, all have to wait for their devices
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -54,7 +55,9 @@ class Signals(BetweenBatches):
             self.stop(trainer, system.batches_seen)
 
     def agreed(self, trainer: Trainer) -> bool:
-        """Whether any rank was told to stop."""
+        """Whether any rank was told to stop, as far as has been asked."""
+        if trainer.world_size > 1 and trainer.global_step % _ASKED_EVERY:
+            return False
         return trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
 
     def stop(self, trainer: Trainer, step: int) -> None:
