@@ -12,18 +12,22 @@ from torch.nn import functional
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.command.sample import draw
 from stable_diffusion_lab.data.cut.documents import Documents
 from stable_diffusion_lab.data.cut.lines import Lines
 from stable_diffusion_lab.data.cut.windows import Windows
 from stable_diffusion_lab.data.text import Text
 from stable_diffusion_lab.data.text_file import read_text
+from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.generator.mlp import MLP
 from stable_diffusion_lab.generator.sequence import gumbel
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.modality import text as modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
 from stable_diffusion_lab.modality.tokenizer.characters import Characters
+from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.evidence import Evidence
 from stable_diffusion_lab.refiner.autoregressive import drawn
 from stable_diffusion_lab.refiner.sequence import Sequence, alive, straight_through
@@ -311,6 +315,66 @@ def test_drafts_are_drawn_and_refinements_come_nearer_to_what_is_most_probable()
     assert surprise[1] < surprise[0] - 0.1, "nats of a token"
     refiner.temperature = 1e-6
     assert torch.equal(refiner.draw(h, noise).argmax(-1), refiner.decode(h).argmax(-1))
+
+
+def writing(*more: str) -> Pair:
+    """A pair whose texts of 16 tokens depend on those before."""
+    torch.manual_seed(0)
+    refiner = text_refiner("autoregressive", *more)
+    refiner.leave.weight.data *= 40  # one token stands out
+    refiner.embedding.data *= 20
+    return Pair(MLP(3, 8, (16,)), refiner, Latents()).eval()
+
+
+def tokens(*numbers: int) -> Tensor:
+    return functional.one_hot(torch.tensor(numbers), 11).float()
+
+
+def test_what_is_written_after_a_beginning_is_what_the_likelihood_expects_after_it() -> None:
+    pair = writing("refiner.temperature=0.8", "refiner.refined_temperature=0.2")
+    noise = pair.noise(40, seed=1)
+    for begin in (tokens(3, 5, 5), tokens(9)):
+        draft = pair.draft(noise, begin=begin)
+        refined = pair.refine(draft, noise=noise, begin=begin)
+        told, drawing = pair.split(noise)
+        latents = {"draft": pair.code(told), "refined": pair.refiner.encode(draft).mean}
+        for x, h, temperature in ((draft, latents["draft"], 0.8), (refined, latents["refined"], 0.2)):
+            assert torch.equal(x[:, : len(begin)], begin.expand(40, -1, -1))
+            scores = pair.refiner.logits(h, x) / temperature
+            for place in range(len(begin), 16):
+                assert torch.equal(x[:, place], drawn(scores[:, place], drawing[:, place]))
+
+
+def test_what_follows_depends_on_the_beginning() -> None:
+    pair = writing()
+    noise = pair.noise(40, seed=1)
+    follows = [pair.draft(noise, begin=begin)[:, 3:] for begin in (tokens(3, 5, 5), tokens(9, 2, 1))]
+    laid_over = pair.draft(noise)[:, 3:]
+    assert not torch.equal(*follows) and not torch.equal(follows[0], laid_over)
+    torch.testing.assert_close(pair.draft(noise, begin=pair.draft(noise)[0, :0]), pair.draft(noise))
+
+
+@pytest.mark.parametrize("name", ["transformer", "gru"])
+def test_over_texts_that_are_written_at_once_a_beginning_is_laid(name: str) -> None:
+    pair = Pair(MLP(3, 8, (16,)), text_refiner(name), Latents()).eval()
+    noise, begin = pair.noise(4, seed=1), tokens(3, 5, 5)
+    draft = pair.draft(noise, begin=begin)
+    torch.testing.assert_close(draft[:, 3:], pair.draft(noise)[:, 3:])
+    for x in (draft, pair.refine(draft, noise=noise, begin=begin)):
+        assert torch.equal(x[:, :3], begin.expand(4, -1, -1))
+
+
+def test_samples_of_a_run_go_on_from_the_prompt() -> None:
+    pair, tokenizer = writing(), Characters(11)
+    tokenizer.learn(["abcdefghi"])
+    text = modality.Text(tokenizer)
+    begin = text.prompt("abba", 16)
+    found = draw(pair, text, 12, seed=4, batch_size=5, begin=begin)
+    noise, first = pair.noise(12, seed=4), text.to_sample(begin[None])[0]
+    draft = pair.draft(noise, begin=first)
+    assert torch.equal(found.draft, text.to_stored(draft))
+    assert torch.equal(found.refined, text.to_stored(pair.refine(draft, noise=noise, begin=first)))
+    assert all(line.startswith("abba") for line in text.texts(found.refined))
 
 
 def test_the_autoregressive_decoder_does_not_see_what_it_is_to_write() -> None:

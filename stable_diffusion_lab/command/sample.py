@@ -57,20 +57,16 @@ def draw(
 ) -> Sample:
     """Samples ``[n, ...]`` as they are stored, on the CPU.
 
-    They are those of ``Pair.generate``, whatever the batch size. Where a beginning ``[m]`` is given, it is
-    put over the drafts, refined with them, and put over the refinements again.
+    They are those of ``Pair.generate``, whatever the batch size. Where a beginning ``[m]`` is given, drafts
+    and refinements have it, and follow from it where the refiner writes one entry after another.
     """
     device = model.device
-    kept = [] if begin is None else [modality.to_sample(begin[None].to(device))[0]]
-
-    def begun(x: Tensor) -> Tensor:
-        return torch.cat([*(it.expand(len(x), *it.shape) for it in kept), x[:, sum(map(len, kept)) :]], dim=1)
-
+    first = None if begin is None else modality.to_sample(begin[None].to(device))[0]
     drafts, refined = [], []
     for part in model.noise(n, seed, label).to(device).split(batch_size):
-        draft = begun(model.draft(part))
+        draft = model.draft(part, begin=first)
         drafts.append(modality.to_stored(draft).cpu())
-        refined.append(modality.to_stored(begun(model.refine(draft, noise=part))).cpu())
+        refined.append(modality.to_stored(model.refine(draft, noise=part, begin=first)).cpu())
     return Sample(torch.cat(drafts), torch.cat(refined))
 
 

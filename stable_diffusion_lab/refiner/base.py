@@ -53,7 +53,7 @@ class Refiner(nn.Module, ABC):
         """Refine drafts ``[B, *shape]``: one pass through the posterior mean and the decoder."""
         return self.decode(self.encode(x).mean)
 
-    def draw(self, h: Tensor, noise: Tensor) -> Tensor:
+    def draw(self, h: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
         """A draft as it is shown: ``[B, latent_dim]`` to ``[B, *shape]``.
 
         Of numbers that is the mean of p(x | h). Of tokens the mean is none, and one is drawn.
@@ -61,11 +61,13 @@ class Refiner(nn.Module, ABC):
         Args:
             h: latents.
             noise: ``[B, noise_dim]`` standard normal, of which the sample is a function.
+            begin: first entries ``[m, ...]`` of all samples, for a refiner that writes one by one: what
+                it writes follows from them. Others need not look, ``Pair`` puts them over what they make.
         """
         return self.decode(h)
 
-    def redraw(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The refinement of drafts ``[B, *shape]`` that were drawn with ``noise``, as it is shown."""
+    def redraw(self, x: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
+        """The refinement of drafts ``[B, *shape]`` that ``noise`` and ``begin`` drew, as it is shown."""
         return self(x)
 
     def features(self, x: Tensor) -> list[Tensor]:
