@@ -146,6 +146,9 @@ def test_mistakes_are_one_line_with_their_own_code(
     assert fails("sample", f"run={run}", "out=a.gif")[0] == 2
     assert fails("sample", f"run={run}", f"out={run}")[0] == 2
     assert fails("sample", f"run={run}", "device=cuda:9")[0] == 2
+    code, line = fails("sample", f"run={run}", "temperature=0.7")
+    assert code == 2 and "refiner of the run (MLP) has none" in line
+    assert fails("sample", f"run={run}", "temperature=0")[0] == 2
     assert fails("restore", f"run={tmp_path}/none", "input=x.png")[0] == 2
     assert fails("restore", f"run={run}", "input=x.png")[0] == 3
     (run / "lock").write_text("1 elsewhere")

@@ -364,6 +364,28 @@ def test_over_texts_that_are_written_at_once_a_beginning_is_laid(name: str) -> N
         assert torch.equal(x[:, :3], begin.expand(4, -1, -1))
 
 
+def test_temperatures_are_multiplied_and_cold_text_is_more_probable() -> None:
+    pair = writing("refiner.temperature=0.8", "refiner.refined_temperature=0.4")
+    pair.refiner.leave.weight.data /= 20
+    noise = pair.noise(64, seed=1)
+    h = pair.code(pair.split(noise)[0])
+
+    def surprise() -> float:
+        draft = pair.draft(noise)
+        return (-pair.refiner.log_prob(draft, h).sum() / pair.refiner.count(draft).sum()).item()
+
+    before = surprise()
+    pair.refiner.temper(0.5)
+    assert (pair.refiner.temperature, pair.refiner.refined_temperature) == pytest.approx((0.4, 0.2))
+    assert surprise() < before - 0.1, "nats of a token"
+
+
+@pytest.mark.parametrize("name", ["transformer", "gru"])
+def test_without_temperatures_there_is_nothing_to_multiply(name: str) -> None:
+    with pytest.raises(ConfigError, match="temperature: the refiner of the run"):
+        text_refiner(name).temper(0.5)
+
+
 def test_samples_of_a_run_go_on_from_the_prompt() -> None:
     pair, tokenizer = writing(), Characters(11)
     tokenizer.learn(["abcdefghi"])
@@ -443,6 +465,9 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     assert main(["sample", f"run={run}", *prompt]) == 0
     lines = out.read_text().splitlines()
     assert len(lines) == 5 and all(line.startswith("the ") for line in lines)
+    cold = out.with_name("cold.txt")
+    assert main(["sample", f"run={run}", *prompt[:2], "temperature=0.01", f"out={cold}", "device=cpu"]) == 0
+    assert cold.read_text() != out.read_text()
     assert main(["sample", f"run={run}", "prompt='X!'", f"out={out}", "device=cpu"]) == 3
     assert "'!X' not among the characters" in capsys.readouterr().err
     assert main(["sample", f"run={run}", "n=7", f"out={tmp_path}/texts", "device=cpu"]) == 0

@@ -22,7 +22,7 @@ def sample(config: DictConfig) -> None:
     """Draw drafts and refinements and write them to a file; its ending says how.
 
     Raises:
-        ConfigError: if the ending is unknown, the run knows no such class, or it restores.
+        ConfigError: if the ending is unknown, the run knows no such class, has no temperatures, or restores.
         DataError: if no sample can begin with the prompt.
     """
     out = Path(config.out)
@@ -33,6 +33,8 @@ def sample(config: DictConfig) -> None:
     if trained.model.task.observes:
         remedy = f"say sdlab restore run={config.run} input=<file>"
         raise ConfigError("CFG-RUN", f"{config.run} draws nothing by itself, it restores; {remedy}")
+    if config.temperature is not None:
+        trained.model.refiner.temper(config.temperature)
     begin = None
     if config.prompt is not None:
         begin = trained.modality.prompt(config.prompt, trained.model.refiner.shape[0])

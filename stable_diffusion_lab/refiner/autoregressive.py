@@ -109,6 +109,10 @@ class Autoregressive(Sequence):
         h = self.encode(x).mean
         return self.write(h, lambda scores, place: drawn(scores / sharper, noise[:, place]), begin)
 
+    def temper(self, factor: float) -> None:
+        self.temperature *= factor
+        self.refined_temperature *= factor
+
     def write(
         self, h: Tensor, choose: Callable[[Tensor, int], Tensor], begin: Tensor | None = None
     ) -> Tensor:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.posterior import Posterior
 
 
@@ -69,6 +70,15 @@ class Refiner(nn.Module, ABC):
     def redraw(self, x: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
         """The refinement of drafts ``[B, *shape]`` that ``noise`` and ``begin`` drew, as it is shown."""
         return self(x)
+
+    def temper(self, factor: float) -> None:
+        """Multiply the temperatures at which samples are drawn; less than 1 asks for what is more probable.
+
+        Raises:
+            ConfigError: if there are none.
+        """
+        name = type(self).__name__
+        raise ConfigError("CFG-VALUE", f"temperature: the refiner of the run ({name}) has none; leave it out")
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What each layer of the encoder sees in samples ``[B, *shape]``, the last one last: ``[B, ...]``.
