@@ -22,7 +22,9 @@ from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.generator.mlp import MLP
 from stable_diffusion_lab.generator.sequence import gumbel
+from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.layer.straight_through import most_probable
 from stable_diffusion_lab.modality import text as modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
@@ -30,7 +32,7 @@ from stable_diffusion_lab.modality.tokenizer.characters import Characters
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.evidence import Evidence
 from stable_diffusion_lab.refiner.autoregressive import drawn
-from stable_diffusion_lab.refiner.sequence import Sequence, alive, straight_through
+from stable_diffusion_lab.refiner.sequence import Sequence
 
 VERSE = "The cat sat on the mat; the dog, naïve, ate the cat's hat.\nWho was it? It was I, said the fly.\n"
 STORY = VERSE * 40
@@ -158,7 +160,7 @@ def test_equal_lines_are_in_the_same_split_and_are_filled_up_with_ends(tmp_path:
     assert texts[0] | texts[1] | texts[2] == set(lines)
     assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
     assert sum(len(split.samples) for split in data.splits.values()) == 500
-    assert (data.train.samples[:, 8:] == Tokenizer.END).all()
+    assert (data.train.samples[:, 8:] == END).all()
 
 
 def test_documents_are_files_in_folders(tmp_path: Path) -> None:
@@ -246,13 +248,13 @@ def test_the_likelihood_is_categorical_and_ends_with_the_text() -> None:
     torch.testing.assert_close(refiner.log_prob(x, h), expected)
     torch.testing.assert_close(Table(5, 7, 0.5).distortion(x, h), -expected / 0.25)
     assert refiner.count(x).tolist() == [3, 5]
-    assert alive(x).tolist() == [[1, 1, 1, 0, 0], [1] * 5]
+    assert alive(x[..., END]).tolist() == [[1, 1, 1, 0, 0], [1] * 5]
 
 
 def test_the_encoder_reads_what_is_shown_and_the_gradient_passes() -> None:
     x = torch.rand(2, 3, 4).softmax(-1).requires_grad_()
-    hard = straight_through(x)
-    torch.testing.assert_close(hard, functional.one_hot(x.argmax(-1), 4).float())
+    hard = most_probable(x)
+    assert torch.equal(hard, functional.one_hot(x.argmax(-1), 4).float())
     weights = torch.randn(2, 3, 4)
     (hard * weights).sum().backward()
     torch.testing.assert_close(x.grad, weights)

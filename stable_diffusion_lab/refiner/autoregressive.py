@@ -9,7 +9,8 @@ from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, Po
 from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
 from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.refiner.sequence import Sequence, straight_through
+from stable_diffusion_lab.layer.straight_through import most_probable
+from stable_diffusion_lab.refiner.sequence import Sequence
 
 
 class Autoregressive(Sequence):
@@ -127,7 +128,7 @@ class Autoregressive(Sequence):
         for place in range(self.length):
             out, state = self.decoder(torch.cat([before, told[:, place]], dim=1)[:, None], state)
             found.append(given[place] if place < len(given) else choose(self.leave(out[:, 0]), place))
-            before = straight_through(found[-1]) @ self.embedding
+            before = most_probable(found[-1]) @ self.embedding
         return torch.stack(found, dim=1)
 
 
