@@ -42,6 +42,7 @@ COLUMNS = (
     "js1",
     "js3",
     "js5",
+    "kl3",
     "words",
     "distinct2",
     "bleu",
