@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from scipy import stats
@@ -20,6 +21,7 @@ from stable_diffusion_lab.data.text import Text
 from stable_diffusion_lab.data.text_file import read_text
 from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.extractor.ngrams import NGrams
 from stable_diffusion_lab.generator.mlp import MLP
 from stable_diffusion_lab.generator.sequence import gumbel
 from stable_diffusion_lab.layer.ending import END, alive
@@ -33,6 +35,7 @@ from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.evidence import Evidence
 from stable_diffusion_lab.refiner.autoregressive import drawn
 from stable_diffusion_lab.refiner.sequence import Sequence
+from stable_diffusion_lab.training.evaluator import Evaluator
 
 VERSE = "The cat sat on the mat; the dog, naïve, ate the cat's hat.\nWho was it? It was I, said the fly.\n"
 STORY = VERSE * 40
@@ -388,6 +391,26 @@ def test_without_temperatures_there_is_nothing_to_multiply(name: str) -> None:
         text_refiner(name).temper(0.5)
 
 
+@pytest.mark.parametrize(("letters", "tokens_per_character"), [(8, 16 / 8), (4, 9 / 4)])
+def test_evidence_is_per_character_too(letters: int, tokens_per_character: float, tmp_path: Path) -> None:
+    rng = numpy.random.default_rng(0)
+    lines = ["".join(rng.choice([*"äöüéè"], letters)) for _ in range(200)]  # of two bytes
+    path = write(tmp_path, a="\n".join(lines)) / "a.txt"
+    data = Text(str(path), (16, 258), Lines(), Bytes(), length=16)
+    pair = Pair(MLP(3, 8, (16,)), text_refiner("gru", "tokenizer=bytes", "tokenizer.size=258"), Latents())
+    found = Evaluator(data, NGrams((16, 258)), {}, None, seed=0).log_likelihood(pair, "test")
+    for name in ("elbo", "iwae"):
+        assert found[f"{name}_per_character"] == pytest.approx(found[name] * tokens_per_character)
+
+
+def test_characters_are_counted_whatever_the_tokens_are() -> None:
+    for name in ("characters", "bytes"):
+        tokenizer = learnt(name)
+        rows = [torch.from_numpy(tokenizer.encode(line)) for line in ("naïve hat", "", VERSE)]
+        stored = torch.stack([functional.pad(row, (0, 200 - len(row))) for row in rows])
+        assert modality.Text(tokenizer).units(stored)["character"].tolist() == [9, 0, len(VERSE)]
+
+
 def test_samples_of_a_run_go_on_from_the_prompt() -> None:
     pair, tokenizer = writing(), Characters(11)
     tokenizer.learn(["abcdefghi"])
@@ -456,6 +479,7 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     assert main(["train", *words, "extractor.feature_dim=4", "generator.components=1"]) == 0
     (run,) = (tmp_path / "runs").glob("*/*")
     shown = capsys.readouterr().out
+    assert "bounds on log p(x) in nats per token: elbo" in shown and "iwae_per_character" in shown
     assert "js3" in shown and "ngram_ppl" in shown and "self_bleu" in shown
     page = (run / "samples" / "step-00000006.txt").read_text()
     assert page.count("draft    ") == page.count("refined  ") == 20

@@ -62,6 +62,10 @@ class Text(Modality):
         rows = stored.tolist()
         return [self.tokenizer.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
 
+    def units(self, stored: Tensor) -> dict[str, Tensor]:
+        """Characters, whatever the tokens are; the end of a text is none."""
+        return {"character": torch.tensor([len(text) for text in self.texts(stored)])}
+
     def prompt(self, text: str, length: int) -> Tensor:
         """Tokens ``[n]`` of the beginning of a text.
 
