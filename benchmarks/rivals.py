@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stable_diffusion_lab.layer.attention import Block
+from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.measure.ngram_model import NGramModel
 
 BATCH = 64
@@ -33,8 +34,8 @@ class Rival(ABC):
         for _ in range(length):
             chances = (self.log_probs(written) / temperature).softmax(dim=1)
             drawn = torch.multinomial(chances, 1, generator=rng)
-            ended = (written == 0).any(dim=1, keepdim=True)
-            written = torch.cat([written, drawn.masked_fill(ended, 0)], dim=1)
+            ended = (written == END).any(dim=1, keepdim=True)
+            written = torch.cat([written, drawn.masked_fill(ended, END)], dim=1)
         return written
 
 
@@ -53,8 +54,7 @@ class Network(Rival, nn.Module):
         """-log p of each token, and which are of the text, ``[N, L]``."""
         tokens = stored.long()
         scores = self(functional.pad(tokens, (1, 0))[:, :-1])
-        ended = (tokens == 0).long().cumsum(dim=1) - (tokens == 0).long()
-        return functional.cross_entropy(scores.mT, tokens, reduction="none"), ended == 0
+        return functional.cross_entropy(scores.mT, tokens, reduction="none"), alive(tokens == END)
 
     def learn(self, train: Tensor, seconds: float) -> "Network":
         """Adam with half a cosine, for so many seconds of this process."""

@@ -31,7 +31,7 @@ from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.training.evaluator import Evaluator
 
 COLUMNS = (
-    *("nats", "fd", "precision", "recall", "js1", "js2", "js3", "js4", "js5", "words"),
+    *("nats", "fd", "precision", "recall", "js1", "js2", "js3", "js4", "js5", "kl3", "words"),
     *("distinct2", "bleu", "self_bleu", "copied", "copy", "ngram_ppl"),
 )
 CROWD = 20

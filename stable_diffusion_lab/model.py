@@ -46,13 +46,26 @@ class Pair(nn.Module):
         """What the generator draws, ``[B, *generator.shape]``, from noise ``[B, generator.noise_dim]``."""
         return self.generator(noise) if observed is None else self.generator(noise, observed)
 
-    def draft(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
-        """Draft samples ``[B, *refiner.shape]`` from noise ``[B, noise_dim]``."""
+    def draft(
+        self, noise: Tensor, observed: Observation | None = None, begin: Tensor | None = None
+    ) -> Tensor:
+        """Draft samples ``[B, *refiner.shape]`` from noise ``[B, noise_dim]``.
+
+        Args:
+            noise: standard normal.
+            observed: what is known of the samples.
+            begin: first entries ``[m, ...]`` of all of them (see ``Refiner.draw``).
+        """
         told, drawing = self.split(noise)
-        return self.complete(self.space.render(self.code(told, observed), self.refiner, drawing), observed)
+        drawn = self.space.render(self.code(told, observed), self.refiner, drawing, begin)
+        return self.complete(begun(drawn, begin), observed)
 
     def refine(
-        self, draft: Tensor, observed: Observation | None = None, noise: Tensor | None = None
+        self,
+        draft: Tensor,
+        observed: Observation | None = None,
+        noise: Tensor | None = None,
+        begin: Tensor | None = None,
     ) -> Tensor:
         """Correct drafts, ``[B, *refiner.shape]`` to the same.
 
@@ -61,9 +74,12 @@ class Pair(nn.Module):
             observed: what is known of them.
             noise: what they were drafted from, ``[B, noise_dim]``; without it the refinement is the most
                 probable one.
+            begin: what they were drafted with.
         """
-        refined = self.refiner(draft) if noise is None else self.refiner.redraw(draft, self.split(noise)[1])
-        return self.complete(refined, observed)
+        drawn = (
+            self.refiner(draft) if noise is None else self.refiner.redraw(draft, self.split(noise)[1], begin)
+        )
+        return self.complete(begun(drawn, begin), observed)
 
     def complete(self, sample: Tensor, observed: Observation | None) -> Tensor:
         """Samples ``[B, *refiner.shape]`` with what is known exactly put into them."""
@@ -158,3 +174,10 @@ class Pair(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+
+def begun(x: Tensor, begin: Tensor | None) -> Tensor:
+    """Samples ``[B, L, ...]`` with their first entries replaced by ``[m, ...]``."""
+    if begin is None:
+        return x
+    return torch.cat([begin.expand(len(x), *begin.shape), x[:, len(begin) :]], dim=1)

@@ -14,7 +14,10 @@ from stable_diffusion_lab.data.mnist import MNIST
 from stable_diffusion_lab.error import DataError, DiskError
 from stable_diffusion_lab.extractor.base import Extractor
 from stable_diffusion_lab.extractor.classifier import Classifier
+from stable_diffusion_lab.extractor.ngrams import NGrams
 from stable_diffusion_lab.extractor.random_convolution import RandomConvolution
+from stable_diffusion_lab.modality.text import Text
+from stable_diffusion_lab.modality.tokenizer.characters import Characters
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +171,44 @@ def test_the_mean_variance_of_a_training_feature_is_the_unit(
     extractor.prepare(digits, tmp_path)
     extractor.prepare(digits, tmp_path)
     assert extractor.extract(digits.train.samples).var(dim=0).mean().item() == pytest.approx(1, abs=1e-4)
+
+
+def ngram_features(*lines: str, longest: int = 4, length: int = 12) -> Tensor:
+    """Features ``[N, longest, 3]`` of texts, those that see one token at a time first."""
+    tokenizer = Characters(7)
+    tokenizer.learn(["abcde"])
+    extractor = NGrams((length, 7), feature_dim=3 * longest, longest=longest)
+    extractor.modality = Text(tokenizer)
+    stored = torch.zeros(len(lines), length, dtype=torch.int64)
+    for row, line in zip(stored, lines, strict=True):
+        row[: len(line)] = torch.from_numpy(tokenizer.encode(line))
+    return extractor.extract(stored).unflatten(1, (longest, 3))
+
+
+def test_what_sees_one_token_at_a_time_is_a_mean_over_tokens() -> None:
+    text, a, b, c = ngram_features("abacab", "a", "b", "c")[:, 0]
+    torch.testing.assert_close(text, (3 * a + 2 * b + c) / 6)
+    assert not torch.allclose(a, b)
+
+
+PAIRS = ["ab", "bc", "ca", "a", "b", "c"]
+
+
+def test_features_that_see_several_tokens_count_ngrams() -> None:
+    pairs = dict(zip(PAIRS, ngram_features(*PAIRS, longest=2)[:, 1], strict=True))
+    (found,) = ngram_features("abcabc", longest=2)[:, 1]
+    # A text of two tokens has their pair, and that of the second and the end, which is all a text of one has.
+    alone = {text: 2 * pairs[text] - pairs[text[1]] for text in ("ab", "bc", "ca")}
+    torch.testing.assert_close(found, (2 * alone["ab"] + 2 * alone["bc"] + alone["ca"] + pairs["c"]) / 6)
+
+
+def test_equal_texts_have_equal_features_and_the_order_of_tokens_matters_to_what_sees_several() -> None:
+    first, same, other = ngram_features("abcde", "abcde", "edcba")
+    assert torch.equal(first, same)
+    torch.testing.assert_close(first[0], other[0])
+    assert all(not torch.allclose(first[size], other[size]) for size in (1, 2, 3))
+
+
+def test_what_is_after_the_end_of_a_text_does_not_count() -> None:
+    torch.testing.assert_close(*(ngram_features("abc", "", length=length) for length in (8, 30)))
+    assert (ngram_features("") == 0).all()

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 from torchmetrics.text import BLEUScore
 
@@ -82,8 +83,39 @@ def test_divergence_of_known_frequencies() -> None:
     expected = (p * numpy.log2(p / 0.5)).sum() / 2 + (q * numpy.log2(q / 0.5)).sum() / 2
     assert values["js1"] == pytest.approx(expected)
     same, apart = torch.randint(1, 9, (30, 12)), torch.randint(9, 19, (30, 12))
-    assert list(NGramDivergence()(same, same).values()) == pytest.approx([0.0] * 5)
-    assert list(NGramDivergence()(same, apart).values()) == pytest.approx([1.0] * 5)
+    assert list(NGramDivergence()(same, same).values()) == pytest.approx([0.0] * 10)
+    assert list(NGramDivergence()(same, apart).values())[:5] == pytest.approx([1.0] * 5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_kl_is_that_of_counts_with_a_half_more_each(n: int) -> None:
+    rng = torch.Generator().manual_seed(n)
+    real, generated = (torch.randint(0, most, (60, 11), generator=rng) for most in (5, 4))
+    counts = []
+    for texts in (real.tolist(), generated.tolist()):
+        kept = [text[: text.index(0) + 1] if 0 in text else text for text in texts]
+        counts.append(Counter(tuple(it[i : i + n]) for it in kept for i in range(len(it) - n + 1)))
+    either = sorted(counts[0] | counts[1])
+    p, q = ([one[gram] + 0.5 for gram in either] for one in counts)
+    found = NGramDivergence()(real, generated)
+    assert found[f"kl{n}"] == pytest.approx(stats.entropy(p, q, base=2))
+    assert found[f"kl{n}"] != pytest.approx(NGramDivergence()(generated, real)[f"kl{n}"])
+
+
+def test_kl_punishes_what_is_missing_more_than_what_is_too_much() -> None:
+    both, one = torch.tensor([[1, 2] * 8]), torch.tensor([[1] * 16])
+    assert NGramDivergence()(both, one)["kl1"] > 1.5 * NGramDivergence()(one, both)["kl1"]
+
+
+def test_of_ngrams_that_all_occur_once_little_can_be_said() -> None:
+    real, generated = torch.arange(1, 2001)[None], torch.arange(2001, 4001)[None]
+    found = NGramDivergence()(real, generated)
+    assert found["kl1"] == pytest.approx(0.5 * math.log2(3)) and found["js1"] == pytest.approx(1)
+
+
+def test_texts_too_short_for_an_ngram_do_not_differ_in_it() -> None:
+    short = torch.tensor([[3, 0, 0, 0, 0, 0]])
+    assert NGramDivergence()(short, short)["kl5"] == 0
 
 
 def sentences(n: int, seed: int) -> list[list[str]]:

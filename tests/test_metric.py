@@ -18,6 +18,7 @@ from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.metric import (
     density_coverage,
     frechet,
+    frontier,
     inception_discriminative,
     kernel,
     neighbours,
@@ -28,6 +29,7 @@ from stable_diffusion_lab.metric.base import Metric
 CONF = Path(__file__).parent.parent / "conf" / "metric"
 FRECHET, KERNEL = frechet.Frechet(), kernel.Kernel()
 PRECISION_RECALL, DENSITY_COVERAGE = precision_recall.PrecisionRecall(3), density_coverage.DensityCoverage(5)
+FRONTIER = frontier.Frontier()
 INCEPTION = inception_discriminative.InceptionDiscriminative()
 ALL: list[Metric] = [
     instantiate(yaml.safe_load(file.read_text())[file.stem]) for file in sorted(CONF.glob("*.yaml"))
@@ -266,3 +268,43 @@ def test_paired_scores_compare_each_sample_with_its_own() -> None:
     assert INCEPTION(real, restored)["p_ids"] == 0
     assert INCEPTION(real, restored.flip(0))["p_ids"] == pytest.approx(0.5, abs=0.05)
     assert INCEPTION(real, restored[:-1])["p_ids"] == pytest.approx(0.5, abs=0.05)
+
+
+def integral(p: float, q: float, scale: float) -> float:
+    """Of y dx along the frontier of coins of heads p and q, by Gauss and Legendre, and what is left of it."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    share, weights = (nodes + 1) / 2, weights / 2
+    r = share * p + (1 - share) * q
+
+    def lost(a: float, b: np.ndarray | float) -> np.ndarray:
+        return np.exp(-scale * (a * np.log(a / b) + (1 - a) * np.log((1 - a) / (1 - b))))
+
+    slope = scale * (p - q) * (q / r - (1 - q) / (1 - r)) * lost(q, r)  # dx / d share
+    return float(lost(q, p) - (weights * lost(p, r) * slope).sum())
+
+
+@pytest.mark.parametrize("scale", [1.0, 5.0])
+@pytest.mark.parametrize(("heads", "others"), [(90, 30), (50, 50), (100, 0), (20, 25)])
+def test_the_frontier_of_two_clusters_is_the_integral(heads: int, others: int, scale: float) -> None:
+    places = torch.tensor([[0.0, 1.0], [5.0, -2.0]]).double()
+    real, generated = (
+        places[[0] * n + [1] * (100 - n)] + 0.01 * normal(100, 2, seed=n) for n in (heads, others)
+    )
+    p, q = ((n + 0.5) / 101 for n in (heads, others))
+    found = frontier.Frontier(crowd=50, scale=scale)(real, generated)["mauve"]
+    assert found == pytest.approx(integral(p, q, scale), rel=1e-4)
+    assert found == pytest.approx(1) if heads == others else found < 1
+
+
+def test_the_frontier_is_one_for_equal_sets_and_nearly_nothing_for_sets_apart() -> None:
+    real = normal(2000, 4, seed=0)
+    assert FRONTIER(real, real)["mauve"] == pytest.approx(1)
+    assert FRONTIER(real, normal(2000, 4, seed=1))["mauve"] > 0.9
+    apart = FRONTIER(real, normal(2000, 4, seed=1, shift=50.0))["mauve"]
+    assert apart == pytest.approx(integral(20.5 / 21, 0.5 / 21, 5.0), rel=0.05), "20 samples to a cluster"
+
+
+def test_the_frontier_is_the_same_from_either_side_and_sees_lost_variety() -> None:
+    real, narrow = normal(600, 4, seed=0), normal(400, 4, seed=1, scale=0.5)
+    assert FRONTIER(real, narrow)["mauve"] == pytest.approx(FRONTIER(narrow, real)["mauve"], rel=1e-3)
+    assert FRONTIER(real, narrow)["mauve"] < FRONTIER(real, normal(400, 4, seed=1))["mauve"] - 0.2

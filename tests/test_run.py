@@ -71,6 +71,8 @@ def test_results_have_their_floor_and_their_counts(trained: tuple[Path, str]) ->
     found = json.loads((run / "test.json").read_text())
     assert list(found["scores"]) == ["draft", "refined", "reconstruction", "floor"]
     assert found["scores"]["floor"]["fd"] < found["scores"]["draft"]["fd"]
+    assert found["log_likelihood"].keys() == {"elbo", "iwae", "draft/elbo", "refined/elbo"}
+    assert "bounds on log p(x) in nats per pixel: elbo" in output
     assert f"{found['generated']} generated, {found['real']} real" in " ".join(output.split())
     assert f"sdlab sample run={run}" in output and f"sdlab train resume={run}" in output
 
@@ -146,6 +148,9 @@ def test_mistakes_are_one_line_with_their_own_code(
     assert fails("sample", f"run={run}", "out=a.gif")[0] == 2
     assert fails("sample", f"run={run}", f"out={run}")[0] == 2
     assert fails("sample", f"run={run}", "device=cuda:9")[0] == 2
+    code, line = fails("sample", f"run={run}", "temperature=0.7")
+    assert code == 2 and "refiner of the run (MLP) has none" in line
+    assert fails("sample", f"run={run}", "temperature=0")[0] == 2
     assert fails("restore", f"run={tmp_path}/none", "input=x.png")[0] == 2
     assert fails("restore", f"run={run}", "input=x.png")[0] == 3
     (run / "lock").write_text("1 elsewhere")

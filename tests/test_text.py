@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from scipy import stats
@@ -12,21 +13,29 @@ from torch.nn import functional
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.command.sample import draw
 from stable_diffusion_lab.data.cut.documents import Documents
 from stable_diffusion_lab.data.cut.lines import Lines
 from stable_diffusion_lab.data.cut.windows import Windows
 from stable_diffusion_lab.data.text import Text
 from stable_diffusion_lab.data.text_file import read_text
+from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.extractor.ngrams import NGrams
+from stable_diffusion_lab.generator.mlp import MLP
 from stable_diffusion_lab.generator.sequence import gumbel
+from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.layer.straight_through import most_probable
 from stable_diffusion_lab.modality import text as modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
 from stable_diffusion_lab.modality.tokenizer.characters import Characters
+from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.evidence import Evidence
 from stable_diffusion_lab.refiner.autoregressive import drawn
-from stable_diffusion_lab.refiner.sequence import Sequence, alive, straight_through
+from stable_diffusion_lab.refiner.sequence import Sequence
+from stable_diffusion_lab.training.evaluator import Evaluator
 
 VERSE = "The cat sat on the mat; the dog, naïve, ate the cat's hat.\nWho was it? It was I, said the fly.\n"
 STORY = VERSE * 40
@@ -154,7 +163,7 @@ def test_equal_lines_are_in_the_same_split_and_are_filled_up_with_ends(tmp_path:
     assert texts[0] | texts[1] | texts[2] == set(lines)
     assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
     assert sum(len(split.samples) for split in data.splits.values()) == 500
-    assert (data.train.samples[:, 8:] == Tokenizer.END).all()
+    assert (data.train.samples[:, 8:] == END).all()
 
 
 def test_documents_are_files_in_folders(tmp_path: Path) -> None:
@@ -242,13 +251,13 @@ def test_the_likelihood_is_categorical_and_ends_with_the_text() -> None:
     torch.testing.assert_close(refiner.log_prob(x, h), expected)
     torch.testing.assert_close(Table(5, 7, 0.5).distortion(x, h), -expected / 0.25)
     assert refiner.count(x).tolist() == [3, 5]
-    assert alive(x).tolist() == [[1, 1, 1, 0, 0], [1] * 5]
+    assert alive(x[..., END]).tolist() == [[1, 1, 1, 0, 0], [1] * 5]
 
 
 def test_the_encoder_reads_what_is_shown_and_the_gradient_passes() -> None:
     x = torch.rand(2, 3, 4).softmax(-1).requires_grad_()
-    hard = straight_through(x)
-    torch.testing.assert_close(hard, functional.one_hot(x.argmax(-1), 4).float())
+    hard = most_probable(x)
+    assert torch.equal(hard, functional.one_hot(x.argmax(-1), 4).float())
     weights = torch.randn(2, 3, 4)
     (hard * weights).sum().backward()
     torch.testing.assert_close(x.grad, weights)
@@ -313,6 +322,108 @@ def test_drafts_are_drawn_and_refinements_come_nearer_to_what_is_most_probable()
     assert torch.equal(refiner.draw(h, noise).argmax(-1), refiner.decode(h).argmax(-1))
 
 
+def writing(*more: str) -> Pair:
+    """A pair whose texts of 16 tokens depend on those before."""
+    torch.manual_seed(0)
+    refiner = text_refiner("autoregressive", *more)
+    refiner.leave.weight.data *= 40  # one token stands out
+    refiner.embedding.data *= 20
+    return Pair(MLP(3, 8, (16,)), refiner, Latents()).eval()
+
+
+def tokens(*numbers: int) -> Tensor:
+    return functional.one_hot(torch.tensor(numbers), 11).float()
+
+
+def test_what_is_written_after_a_beginning_is_what_the_likelihood_expects_after_it() -> None:
+    pair = writing("refiner.temperature=0.8", "refiner.refined_temperature=0.2")
+    noise = pair.noise(40, seed=1)
+    for begin in (tokens(3, 5, 5), tokens(9)):
+        draft = pair.draft(noise, begin=begin)
+        refined = pair.refine(draft, noise=noise, begin=begin)
+        told, drawing = pair.split(noise)
+        latents = {"draft": pair.code(told), "refined": pair.refiner.encode(draft).mean}
+        for x, h, temperature in ((draft, latents["draft"], 0.8), (refined, latents["refined"], 0.2)):
+            assert torch.equal(x[:, : len(begin)], begin.expand(40, -1, -1))
+            scores = pair.refiner.logits(h, x) / temperature
+            for place in range(len(begin), 16):
+                assert torch.equal(x[:, place], drawn(scores[:, place], drawing[:, place]))
+
+
+def test_what_follows_depends_on_the_beginning() -> None:
+    pair = writing()
+    noise = pair.noise(40, seed=1)
+    follows = [pair.draft(noise, begin=begin)[:, 3:] for begin in (tokens(3, 5, 5), tokens(9, 2, 1))]
+    laid_over = pair.draft(noise)[:, 3:]
+    assert not torch.equal(*follows) and not torch.equal(follows[0], laid_over)
+    torch.testing.assert_close(pair.draft(noise, begin=pair.draft(noise)[0, :0]), pair.draft(noise))
+
+
+@pytest.mark.parametrize("name", ["transformer", "gru"])
+def test_over_texts_that_are_written_at_once_a_beginning_is_laid(name: str) -> None:
+    pair = Pair(MLP(3, 8, (16,)), text_refiner(name), Latents()).eval()
+    noise, begin = pair.noise(4, seed=1), tokens(3, 5, 5)
+    draft = pair.draft(noise, begin=begin)
+    torch.testing.assert_close(draft[:, 3:], pair.draft(noise)[:, 3:])
+    for x in (draft, pair.refine(draft, noise=noise, begin=begin)):
+        assert torch.equal(x[:, :3], begin.expand(4, -1, -1))
+
+
+def test_temperatures_are_multiplied_and_cold_text_is_more_probable() -> None:
+    pair = writing("refiner.temperature=0.8", "refiner.refined_temperature=0.4")
+    pair.refiner.leave.weight.data /= 20
+    noise = pair.noise(64, seed=1)
+    h = pair.code(pair.split(noise)[0])
+
+    def surprise() -> float:
+        draft = pair.draft(noise)
+        return (-pair.refiner.log_prob(draft, h).sum() / pair.refiner.count(draft).sum()).item()
+
+    before = surprise()
+    pair.refiner.temper(0.5)
+    assert (pair.refiner.temperature, pair.refiner.refined_temperature) == pytest.approx((0.4, 0.2))
+    assert surprise() < before - 0.1, "nats of a token"
+
+
+@pytest.mark.parametrize("name", ["transformer", "gru"])
+def test_without_temperatures_there_is_nothing_to_multiply(name: str) -> None:
+    with pytest.raises(ConfigError, match="temperature: the refiner of the run"):
+        text_refiner(name).temper(0.5)
+
+
+@pytest.mark.parametrize(("letters", "tokens_per_character"), [(8, 16 / 8), (4, 9 / 4)])
+def test_evidence_is_per_character_too(letters: int, tokens_per_character: float, tmp_path: Path) -> None:
+    rng = numpy.random.default_rng(0)
+    lines = ["".join(rng.choice([*"äöüéè"], letters)) for _ in range(200)]  # of two bytes
+    path = write(tmp_path, a="\n".join(lines)) / "a.txt"
+    data = Text(str(path), (16, 258), Lines(), Bytes(), length=16)
+    pair = Pair(MLP(3, 8, (16,)), text_refiner("gru", "tokenizer=bytes", "tokenizer.size=258"), Latents())
+    found = Evaluator(data, NGrams((16, 258)), {}, None, seed=0).log_likelihood(pair, "test")
+    for name in ("elbo", "iwae"):
+        assert found[f"{name}_per_character"] == pytest.approx(found[name] * tokens_per_character)
+
+
+def test_characters_are_counted_whatever_the_tokens_are() -> None:
+    for name in ("characters", "bytes"):
+        tokenizer = learnt(name)
+        rows = [torch.from_numpy(tokenizer.encode(line)) for line in ("naïve hat", "", VERSE)]
+        stored = torch.stack([functional.pad(row, (0, 200 - len(row))) for row in rows])
+        assert modality.Text(tokenizer).units(stored)["character"].tolist() == [9, 0, len(VERSE)]
+
+
+def test_samples_of_a_run_go_on_from_the_prompt() -> None:
+    pair, tokenizer = writing(), Characters(11)
+    tokenizer.learn(["abcdefghi"])
+    text = modality.Text(tokenizer)
+    begin = text.prompt("abba", 16)
+    found = draw(pair, text, 12, seed=4, batch_size=5, begin=begin)
+    noise, first = pair.noise(12, seed=4), text.to_sample(begin[None])[0]
+    draft = pair.draft(noise, begin=first)
+    assert torch.equal(found.draft, text.to_stored(draft))
+    assert torch.equal(found.refined, text.to_stored(pair.refine(draft, noise=noise, begin=first)))
+    assert all(line.startswith("abba") for line in text.texts(found.refined))
+
+
 def test_the_autoregressive_decoder_does_not_see_what_it_is_to_write() -> None:
     refiner = text_refiner("autoregressive").eval()
     x = functional.one_hot(torch.randint(1, 11, (3, 16)), 11).float()
@@ -368,6 +479,7 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     assert main(["train", *words, "extractor.feature_dim=4", "generator.components=1"]) == 0
     (run,) = (tmp_path / "runs").glob("*/*")
     shown = capsys.readouterr().out
+    assert "bounds on log p(x) in nats per token: elbo" in shown and "iwae_per_character" in shown
     assert "js3" in shown and "ngram_ppl" in shown and "self_bleu" in shown
     page = (run / "samples" / "step-00000006.txt").read_text()
     assert page.count("draft    ") == page.count("refined  ") == 20
@@ -379,6 +491,9 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     assert main(["sample", f"run={run}", *prompt]) == 0
     lines = out.read_text().splitlines()
     assert len(lines) == 5 and all(line.startswith("the ") for line in lines)
+    cold = out.with_name("cold.txt")
+    assert main(["sample", f"run={run}", *prompt[:2], "temperature=0.01", f"out={cold}", "device=cpu"]) == 0
+    assert cold.read_text() != out.read_text()
     assert main(["sample", f"run={run}", "prompt='X!'", f"out={out}", "device=cpu"]) == 3
     assert "'!X' not among the characters" in capsys.readouterr().err
     assert main(["sample", f"run={run}", "n=7", f"out={tmp_path}/texts", "device=cpu"]) == 0

@@ -59,15 +59,18 @@ def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str
         "generated": evaluator.count(split),
         "extractor": type(evaluator.extractor).__name__,
         "scores": rows,
+        "log_likelihood": evaluator.log_likelihood(model, split),
     }
 
 
 def publish(evaluator: Evaluator, found: dict[str, Any], path: Path) -> None:
-    """Write scores to a file, and print them as one table."""
+    """Write scores to a file, and print them as one table and a line."""
     write_atomically(path, json.dumps(found, indent=2).encode())
     counts = f"{found['generated']} generated, {found['real']} real"
     print(f"{evaluator.data.name}, {found['split']} split, {found['batches']} batches; {counts}")
     Console().print(table(evaluator, found))
+    bounds = ", ".join(f"{name} {value:.4g}" for name, value in found["log_likelihood"].items())
+    print(f"bounds on log p(x) in nats per {evaluator.data.modality.entry}: {bounds}")
 
 
 def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:

@@ -22,7 +22,7 @@ def sample(config: DictConfig) -> None:
     """Draw drafts and refinements and write them to a file; its ending says how.
 
     Raises:
-        ConfigError: if the ending is unknown, the run knows no such class, or it restores.
+        ConfigError: if the ending is unknown, the run knows no such class, has no temperatures, or restores.
         DataError: if no sample can begin with the prompt.
     """
     out = Path(config.out)
@@ -33,6 +33,8 @@ def sample(config: DictConfig) -> None:
     if trained.model.task.observes:
         remedy = f"say sdlab restore run={config.run} input=<file>"
         raise ConfigError("CFG-RUN", f"{config.run} draws nothing by itself, it restores; {remedy}")
+    if config.temperature is not None:
+        trained.model.refiner.temper(config.temperature)
     begin = None
     if config.prompt is not None:
         begin = trained.modality.prompt(config.prompt, trained.model.refiner.shape[0])
@@ -57,20 +59,16 @@ def draw(
 ) -> Sample:
     """Samples ``[n, ...]`` as they are stored, on the CPU.
 
-    They are those of ``Pair.generate``, whatever the batch size. Where a beginning ``[m]`` is given, it is
-    put over the drafts, refined with them, and put over the refinements again.
+    They are those of ``Pair.generate``, whatever the batch size. Where a beginning ``[m]`` is given, drafts
+    and refinements have it, and follow from it where the refiner writes one entry after another.
     """
     device = model.device
-    kept = [] if begin is None else [modality.to_sample(begin[None].to(device))[0]]
-
-    def begun(x: Tensor) -> Tensor:
-        return torch.cat([*(it.expand(len(x), *it.shape) for it in kept), x[:, sum(map(len, kept)) :]], dim=1)
-
+    first = None if begin is None else modality.to_sample(begin[None].to(device))[0]
     drafts, refined = [], []
     for part in model.noise(n, seed, label).to(device).split(batch_size):
-        draft = begun(model.draft(part))
+        draft = model.draft(part, begin=first)
         drafts.append(modality.to_stored(draft).cpu())
-        refined.append(modality.to_stored(begun(model.refine(draft, noise=part))).cpu())
+        refined.append(modality.to_stored(model.refine(draft, noise=part, begin=first)).cpu())
     return Sample(torch.cat(drafts), torch.cat(refined))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveInt, Seed
+from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 
 Node = dict[str, Any]  # built from its _target_
 OptionalNode = dict[str, Any]  # the same, or {} for none
@@ -74,6 +74,7 @@ class SampleConfig:
     seed: Seed
     label: NonNegativeInt | None
     prompt: str | None
+    temperature: PositiveFloat | None
     batch_size: PositiveInt
     device: str
 

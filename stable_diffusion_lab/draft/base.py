@@ -40,7 +40,9 @@ class DraftSpace(ABC):
         self.stages = tuple(stages)
 
     @abstractmethod
-    def render(self, code: Tensor, refiner: Refiner, noise: Tensor | None = None) -> Tensor:
+    def render(
+        self, code: Tensor, refiner: Refiner, noise: Tensor | None = None, begin: Tensor | None = None
+    ) -> Tensor:
         """Turn the generator's output ``[B, *generator.shape]`` into samples ``[B, *refiner.shape]``.
 
         Args:
@@ -48,6 +50,7 @@ class DraftSpace(ABC):
             refiner: of the pair.
             noise: what a sample is drawn by, ``[B, refiner.noise_dim]`` (see ``Refiner.draw``); without it
                 the gradient passes.
+            begin: what a sample that is drawn goes on from (see ``Refiner.draw``).
         """
 
     @abstractmethod

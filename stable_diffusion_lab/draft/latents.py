@@ -19,8 +19,10 @@ class Latents(DraftSpace):
     def __init__(self, stages: Sequence[str] = ("draft", "refined")) -> None:
         super().__init__(stages)
 
-    def render(self, code: Tensor, refiner: Refiner, noise: Tensor | None = None) -> Tensor:
-        return refiner.decode(code) if noise is None else refiner.draw(code, noise)
+    def render(
+        self, code: Tensor, refiner: Refiner, noise: Tensor | None = None, begin: Tensor | None = None
+    ) -> Tensor:
+        return refiner.decode(code) if noise is None else refiner.draw(code, noise, begin)
 
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
         return refiner.encode(clean).mean

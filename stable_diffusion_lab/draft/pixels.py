@@ -14,7 +14,9 @@ class Pixels(DraftSpace):
     def __init__(self, stages: Sequence[str] = ("draft", "refined")) -> None:
         super().__init__(stages)
 
-    def render(self, code: Tensor, refiner: Refiner, noise: Tensor | None = None) -> Tensor:
+    def render(
+        self, code: Tensor, refiner: Refiner, noise: Tensor | None = None, begin: Tensor | None = None
+    ) -> Tensor:
         return code
 
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:

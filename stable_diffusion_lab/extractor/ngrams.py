@@ -9,6 +9,7 @@ from torch.nn import functional
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.extractor.base import Extractor, TrainingData
+from stable_diffusion_lab.layer.ending import END
 from stable_diffusion_lab.layer.seeding import fold, seeded
 
 
@@ -53,7 +54,7 @@ class _Averages(nn.Module):
             nn.init.normal_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        written = 1 - x[..., 0]
+        written = 1 - x[..., END]
         found = []
         for size, conv in enumerate(self.maps, start=1):
             seen = conv(functional.pad(x.mT, (0, size - 1))).relu() / size**0.5

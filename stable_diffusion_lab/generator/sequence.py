@@ -9,7 +9,7 @@ from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveI
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.layer.attention import Block
-from stable_diffusion_lab.layer.label import one_hot
+from stable_diffusion_lab.layer.straight_through import most_probable
 
 _EDGE = 1e-6  # keeps logarithms finite where the normal distribution function rounds to 0 or 1
 
@@ -57,8 +57,7 @@ class Sequence(Generator):
     def forward(self, noise: Tensor) -> Tensor:
         told, deciding = noise[:, : self.free], noise[:, self.free :].view(len(noise), *self.shape)
         scores = self.leave(self.blocks(self.enter(told)[:, None] + self.places)) + gumbel(deciding)
-        soft = (scores / self.temperature).softmax(dim=-1)
-        return one_hot(scores.argmax(dim=-1), self.shape[1]).to(soft) + soft - soft.detach()
+        return most_probable((scores / self.temperature).softmax(dim=-1))
 
 
 def gumbel(normal: Tensor) -> Tensor:

@@ -1,8 +1,16 @@
-"""Rounding that lets gradients pass."""
+"""Rounding that lets gradients pass (Bengio et al. 2013, section 4)."""
 
 from torch import Tensor
 
+from stable_diffusion_lab.layer.label import one_hot
+
 
 def rounded(x: Tensor) -> Tensor:
-    """The nearest whole numbers, exactly; the gradient is that of ``x`` (Bengio et al. 2013, section 4)."""
+    """The nearest whole numbers, exactly; the gradient is that of ``x``."""
     return x.detach().round() + (x - x.detach())
+
+
+def most_probable(x: Tensor) -> Tensor:
+    """One-hot of the most probable classes of ``[..., K]``, exactly; the gradient is that of ``x``."""
+    hard = one_hot(x.argmax(dim=-1), x.shape[-1]).to(x)
+    return hard + (x - x.detach()) if x.requires_grad else hard

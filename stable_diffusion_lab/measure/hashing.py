@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy
 from torch import Tensor
 
-END = 0  # ends a text, and fills what is after it
+from stable_diffusion_lab.layer.ending import END, alive
+
 _FACTOR = numpy.uint64(6_364_136_223_846_793_005)  # of a linear congruential generator (Knuth)
 _MIX = numpy.uint64(0x9E3779B97F4A7C15)
 
@@ -26,8 +27,7 @@ def ngrams(stored: Tensor, n: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     for offset in range(n):
         found = (found + tokens[:, offset : offset + columns] + numpy.uint64(1)) * _FACTOR
         found ^= found >> numpy.uint64(29)
-    ended = numpy.cumsum(tokens == END, axis=1) - (tokens == END)
-    return found * _MIX, ended[:, n - 1 :] == 0
+    return found * _MIX, alive(stored == END)[:, n - 1 :].numpy()
 
 
 class Counts(NamedTuple):

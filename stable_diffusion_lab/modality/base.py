@@ -96,6 +96,13 @@ class Modality(ABC):
         """
         raise ConfigError("CFG-VALUE", f"out: {self.noun} are no text; say samples.npz or grid.png")
 
+    def units(self, stored: Tensor) -> dict[str, Tensor]:
+        """What readers count in samples, where that is not their entries, by the name of one.
+
+        How many there are in each stored sample ``[N, ...]``, ``[N]`` int64.
+        """
+        return {}
+
     def exhibit(self, *stored: Tensor) -> bytes:
         """What a run shows of its samples, as the content of a file that ends in ``ending``."""
         return png(self.picture(*stored))

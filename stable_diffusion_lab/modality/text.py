@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
@@ -20,7 +21,7 @@ class Text(Modality):
     """``[N, L]`` token numbers in store; ``[N, L, V]`` float32 for networks, each position a distribution.
 
     Real text is one-hot; what a network makes may be anything between, and is stored as its most probable
-    tokens. After the end of a text every token is the end (``Tokenizer.END``).
+    tokens. After the end of a text every token is the end (``layer.ending.END``).
 
     Args:
         tokenizer: knows its vocabulary.
@@ -48,8 +49,7 @@ class Text(Modality):
     def to_stored(self, sample: Tensor) -> Tensor:
         """Most probable tokens, int16 where that is enough, nothing but ends after the first end."""
         tokens = sample.argmax(dim=-1)
-        ended = (tokens == Tokenizer.END).cummax(dim=1).values
-        return tokens.masked_fill(ended, Tokenizer.END).to(self.dtype)
+        return tokens.masked_fill(~alive(tokens == END), END).to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -58,9 +58,13 @@ class Text(Modality):
 
     def texts(self, stored: Tensor) -> list[str]:
         """What stored samples ``[N, L]`` say, each up to its end."""
-        lengths = (stored != Tokenizer.END).long().cumprod(dim=1).sum(dim=1).tolist()
+        lengths = (stored != END).long().cumprod(dim=1).sum(dim=1).tolist()
         rows = stored.tolist()
         return [self.tokenizer.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
+
+    def units(self, stored: Tensor) -> dict[str, Tensor]:
+        """Characters, whatever the tokens are; the end of a text is none."""
+        return {"character": torch.tensor([len(text) for text in self.texts(stored)])}
 
     def prompt(self, text: str, length: int) -> Tensor:
         """Tokens ``[n]`` of the beginning of a text.

@@ -9,7 +9,8 @@ from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, Po
 from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
 from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.refiner.sequence import Sequence, straight_through
+from stable_diffusion_lab.layer.straight_through import most_probable
+from stable_diffusion_lab.refiner.sequence import Sequence
 
 
 class Autoregressive(Sequence):
@@ -101,26 +102,33 @@ class Autoregressive(Sequence):
     def decode(self, h: Tensor) -> Tensor:
         return self.write(h, lambda scores, place: scores.softmax(dim=-1))
 
-    def draw(self, h: Tensor, noise: Tensor) -> Tensor:
-        return self.write(h, lambda scores, place: drawn(scores / self.temperature, noise[:, place]))
+    def draw(self, h: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
+        return self.write(h, lambda scores, place: drawn(scores / self.temperature, noise[:, place]), begin)
 
-    def redraw(self, x: Tensor, noise: Tensor) -> Tensor:
+    def redraw(self, x: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
         sharper = self.refined_temperature
         h = self.encode(x).mean
-        return self.write(h, lambda scores, place: drawn(scores / sharper, noise[:, place]))
+        return self.write(h, lambda scores, place: drawn(scores / sharper, noise[:, place]), begin)
 
-    def write(self, h: Tensor, choose: Callable[[Tensor, int], Tensor]) -> Tensor:
+    def temper(self, factor: float) -> None:
+        self.temperature *= factor
+        self.refined_temperature *= factor
+
+    def write(
+        self, h: Tensor, choose: Callable[[Tensor, int], Tensor], begin: Tensor | None = None
+    ) -> Tensor:
         """Texts ``[B, L, V]`` of latents, each token chosen by its scores ``[B, V]`` and its place.
 
-        What follows a token follows from its most probable value.
+        What follows a token follows from its most probable value. The first tokens are ``begin``, ``[m, V]``.
         """
+        given = [] if begin is None else [token.expand(len(h), -1) for token in begin]
         state, told = self.plan(h)
         before = self.begin.expand(len(h), -1)
         found: list[Tensor] = []
         for place in range(self.length):
             out, state = self.decoder(torch.cat([before, told[:, place]], dim=1)[:, None], state)
-            found.append(choose(self.leave(out[:, 0]), place))
-            before = straight_through(found[-1]) @ self.embedding
+            found.append(given[place] if place < len(given) else choose(self.leave(out[:, 0]), place))
+            before = most_probable(found[-1]) @ self.embedding
         return torch.stack(found, dim=1)
 
 

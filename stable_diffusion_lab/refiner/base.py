@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.posterior import Posterior
 
 
@@ -53,7 +54,7 @@ class Refiner(nn.Module, ABC):
         """Refine drafts ``[B, *shape]``: one pass through the posterior mean and the decoder."""
         return self.decode(self.encode(x).mean)
 
-    def draw(self, h: Tensor, noise: Tensor) -> Tensor:
+    def draw(self, h: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
         """A draft as it is shown: ``[B, latent_dim]`` to ``[B, *shape]``.
 
         Of numbers that is the mean of p(x | h). Of tokens the mean is none, and one is drawn.
@@ -61,12 +62,23 @@ class Refiner(nn.Module, ABC):
         Args:
             h: latents.
             noise: ``[B, noise_dim]`` standard normal, of which the sample is a function.
+            begin: first entries ``[m, ...]`` of all samples, for a refiner that writes one by one: what
+                it writes follows from them. Others need not look, ``Pair`` puts them over what they make.
         """
         return self.decode(h)
 
-    def redraw(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The refinement of drafts ``[B, *shape]`` that were drawn with ``noise``, as it is shown."""
+    def redraw(self, x: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
+        """The refinement of drafts ``[B, *shape]`` that ``noise`` and ``begin`` drew, as it is shown."""
         return self(x)
+
+    def temper(self, factor: float) -> None:
+        """Multiply the temperatures at which samples are drawn; less than 1 asks for what is more probable.
+
+        Raises:
+            ConfigError: if there are none.
+        """
+        name = type(self).__name__
+        raise ConfigError("CFG-VALUE", f"temperature: the refiner of the run ({name}) has none; leave it out")
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What each layer of the encoder sees in samples ``[B, *shape]``, the last one last: ``[B, ...]``.

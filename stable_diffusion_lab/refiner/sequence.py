@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.label import one_hot
+from stable_diffusion_lab.layer.ending import END, alive
+from stable_diffusion_lab.layer.straight_through import most_probable
 from stable_diffusion_lab.refiner.base import Refiner
-
-END = 0  # ends a text, and fills what is after it
 
 
 class Sequence(Refiner):
@@ -52,17 +51,17 @@ class Sequence(Refiner):
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings ``[B, L, width]`` of the most probable tokens; the gradient is the expectation's."""
-        return straight_through(x) @ self.embedding
+        return most_probable(x) @ self.embedding
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
         return -self.log_prob(x, h) / self.decoder_scale**2
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         each = (x * self.logits(h, x).log_softmax(dim=-1)).sum(dim=-1)
-        return (each * alive(x)).sum(dim=1)
+        return (each * alive(x[..., END])).sum(dim=1)
 
     def count(self, x: Tensor) -> Tensor:
-        return alive(x).sum(dim=1)
+        return alive(x[..., END]).sum(dim=1).to(x.dtype)
 
     def corrupt(self, x: Tensor, scale: float) -> Tensor:
         """Tokens replaced with probability ``scale`` by tokens from elsewhere in the batch."""
@@ -70,15 +69,3 @@ class Sequence(Refiner):
         other = flat[torch.randperm(len(flat), device=x.device)].view_as(x)
         replaced = torch.rand(x.shape[:2], device=x.device) < scale
         return torch.where(replaced[..., None], other, x)
-
-
-def straight_through(x: Tensor) -> Tensor:
-    """One-hot of the most probable tokens of ``[B, L, V]``, with the gradient of the probabilities."""
-    hard = one_hot(x.argmax(dim=-1), x.shape[-1]).to(x)
-    return hard + x - x.detach() if x.requires_grad else hard
-
-
-def alive(x: Tensor) -> Tensor:
-    """Which positions of texts ``[B, L, V]`` count, those up to the first end, ``[B, L]``: 0 or 1."""
-    ended = x.detach()[..., END].cumsum(dim=1) - x.detach()[..., END]
-    return (ended < 0.5).to(x.dtype)

@@ -147,23 +147,31 @@ class Evaluator:
             Nats per dimension of a sample: ``elbo`` and ``iwae`` of real samples, ``draft/elbo`` and
             ``refined/elbo`` of generated ones (see ``LogLikelihood``). The refiner learns to raise the first,
             the objective ``reverse_kl`` the third. Drafts far above real samples have collapsed onto the
-            most probable ones.
+            most probable ones. Where readers count in something else than entries (see ``Modality.units``),
+            also ``elbo_per_character`` and so on: nats of all real samples over all their characters.
         """
+        modality = self.data.modality
         real = self.data.splits[split].samples
         real = real[:: -(-len(real) // LIKELIHOOD)]
         with evaluating(model, fold(self.seed)):
             made = self.maker.make(model, split, torch.arange(min(self.count(split), LIKELIHOOD)))
             data, drafted, refined = (
-                log_likelihood(model.refiner, self.data.modality.to_sample(stored.to(model.device)), DRAWS)
+                log_likelihood(model.refiner, modality.to_sample(stored.to(model.device)), DRAWS)
                 for stored in (real, made["draft"], made["refined"])
             )
+            entries = model.refiner.count(modality.to_sample(real.to(model.device)))
         values = {
             "elbo": data.elbo,
             "iwae": data.iwae,
             "draft/elbo": drafted.elbo,
             "refined/elbo": refined.elbo,
         }
-        return {name: value.mean().item() for name, value in values.items()}
+        others = {
+            f"{name}_per_{unit}": ((value * entries).sum() / number.sum()).item()
+            for unit, number in modality.units(real).items()
+            for name, value in data._asdict().items()
+        }
+        return {name: value.mean().item() for name, value in values.items()} | others
 
     def reconstruction(self, model: Pair, split: str) -> dict[str, float]:
         """Compare real samples of a split, after refinement, with themselves before: the refiner's floor."""

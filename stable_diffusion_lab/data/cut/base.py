@@ -8,6 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from stable_diffusion_lab.layer.ending import END
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
 # Stretches of text of the three splits.
@@ -45,7 +46,7 @@ def split_of(name: str) -> str:
 
 def padded(rows: Sequence[numpy.ndarray], length: int) -> Tensor:
     """``[N, length]`` int64: the first tokens of each, and ends after them."""
-    table = torch.full((len(rows), length), Tokenizer.END, dtype=torch.int64)
+    table = torch.full((len(rows), length), END, dtype=torch.int64)
     for index, tokens in enumerate(rows):
         table[index, : len(tokens)] = torch.from_numpy(tokens[:length])
     return table

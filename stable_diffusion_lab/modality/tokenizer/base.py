@@ -10,7 +10,8 @@ import numpy
 class Tokenizer(ABC):
     """A vocabulary, and how text is taken apart into its tokens.
 
-    Token 0 ends a text and fills whatever is after its end; token 1 stands for what is not in the vocabulary.
+    Token 0 ends a text and fills whatever is after its end (``layer.ending.END``); token 1 stands for what is
+    not in the vocabulary.
 
     Args:
         size: number of tokens V, the two above among them.
@@ -19,7 +20,6 @@ class Tokenizer(ABC):
         reserved: how many tokens stand for no text.
     """
 
-    END: ClassVar[int] = 0
     UNKNOWN: ClassVar[int] = 1
     reserved: ClassVar[int] = 2
 

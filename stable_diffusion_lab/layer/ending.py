@@ -1,0 +1,15 @@
+"""Where texts end."""
+
+from torch import Tensor
+
+END = 0  # the token that ends a text, and fills what is after it
+
+
+def alive(ends: Tensor) -> Tensor:
+    """Which places of texts count, those up to the first end, ``[B, L]`` bool.
+
+    Args:
+        ends: ``[B, L]``, 1 where there is an end and 0 elsewhere.
+    """
+    ends = ends.detach().float()
+    return ends.cumsum(dim=1) - ends < 0.5
