@@ -92,6 +92,9 @@ def test_pieces_join_what_occurs_together() -> None:
     tokenizer.learn([STORY])
     assert " the" in tokenizer.pieces()
     assert len(tokenizer.encode("the cat")) < len("the cat")
+    for one in (tokenizer, type(tokenizer)(tokenizer.size, tokenizer.state())):
+        tokens = one.encode("a <end> of <unknown>")
+        assert tokens.min() >= 2 and one.decode(tokens) == "a <end> of <unknown>", "names of tokens are text"
 
 
 def words(length: int = 12) -> tuple[modality.Text, Tensor]:

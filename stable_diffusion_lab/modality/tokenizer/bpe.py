@@ -27,7 +27,9 @@ class BPE(Tokenizer):
         if size <= 256 + self.reserved:
             raise ConfigError("CFG-VALUE", f"tokenizer.size: {size}; wants more than {256 + self.reserved}")
         self._library = extra("tokenizers", "text", "tokenizer: bpe")
-        self._model: Any = None if state is None else self._library.Tokenizer.from_str(state)
+        self._model: Any = None
+        if state is not None:
+            self._use(self._library.Tokenizer.from_str(state))
 
     def learn(self, texts: Iterable[str]) -> None:
         lib = self._library
@@ -41,6 +43,10 @@ class BPE(Tokenizer):
             show_progress=False,
         )
         model.train_from_iterator(texts, trainer)
+        self._use(model)
+
+    def _use(self, model: Any) -> None:
+        model.encode_special_tokens = True  # "<end>" in a text is five letters
         self._model = model
 
     def encode(self, text: str) -> numpy.ndarray:
