@@ -5,7 +5,8 @@
 MNIST in the latents of one shared refiner, from one Gaussian. Around each objective's own defaults, and the
 learning rate that ``objectives.py`` has found best for it, one thing at a time is varied: the seed (three),
 the batch (1/4, 4), its main knob (1/10, 10), its learning rate (1/3, 3). Draws, for each objective, every
-cell, their median and the worst. May be stopped and started again.
+cell, their median and the worst. Wants the results of ``objectives.py`` (``--tuned``). May be stopped and
+started again.
 """
 
 import argparse

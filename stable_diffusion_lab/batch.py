@@ -44,7 +44,7 @@ class Draft(NamedTuple):
     """What the generator made in one training step, with its graph attached.
 
     Attributes:
-        noise: ``[B, noise_dim]`` standard normal.
+        noise: ``[B, generator.noise_dim]`` standard normal.
         code: the generator's output, ``[B, *generator.shape]``: pixels or latents of the refiner,
             as the model's draft space says.
         observed: what the generator was told, a row for each draft; ``None`` where nothing is observed.

@@ -41,12 +41,13 @@ def test_bounds_are_in_order_and_the_gap_is_the_divergence_of_the_posteriors(
     torch.manual_seed(0)
     refiner, x = ExactRefiner(loadings(0), 0.5, blur, shift), data()
     truth = refiner.marginal().log_prob(x).mean().item() / 4
-    means = [[bound.mean().item() for bound in log_likelihood(refiner, x, draws)] for draws in (1, 10, 200)]
+    found = [log_likelihood(refiner, x, draws) for draws in (1, 10, 200)]
+    means = [[it.elbo.mean().item(), it.iwae.mean().item()] for it in found]
     (one, same), (elbo, ten), (_, many) = means
     assert one == pytest.approx(same), "one draw is no importance weighting"
     assert elbo + 0.01 < ten < many < truth + 0.002
-    exact, found = ExactRefiner(loadings(0), 0.5).encode(x), refiner.encode(x)
-    normals = [torch.distributions.Normal(q.mean, (q.log_variance / 2).exp()) for q in (found, exact)]
+    exact, posterior = ExactRefiner(loadings(0), 0.5).encode(x), refiner.encode(x)
+    normals = [torch.distributions.Normal(q.mean, (q.log_variance / 2).exp()) for q in (posterior, exact)]
     gap = torch.distributions.kl_divergence(*normals).sum(dim=1).mean().item() / 4
     assert elbo == pytest.approx(truth - gap, abs=0.01)
     assert many == pytest.approx(truth, abs=0.01)

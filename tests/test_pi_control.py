@@ -19,7 +19,9 @@ EMPTY = Draft(torch.empty(0, 2), torch.empty(0, 4))
 
 def control(**values: float) -> PIControl:
     gains = {"target": 5.0, "proportional": 0.5, "integral": 0.1, "low": 0.0, "high": 4.0}
-    return PIControl({}, shape=[2, 4], **{**gains, **values})
+    adapt = PIControl({}, **{**gains, **values})
+    adapt.entries = 8
+    return adapt
 
 
 def rate(nats: float) -> dict[str, Tensor]:

@@ -2,8 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy
@@ -22,6 +21,7 @@ from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.generator.latent import Latent
 from stable_diffusion_lab.layer.posterior import Posterior
+from stable_diffusion_lab.layer.seeding import seeded
 from stable_diffusion_lab.metric.frechet import Frechet
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner.base import Bound, Refiner
@@ -147,14 +147,6 @@ ON_DIGITS = {
         words=["objective.score_difference.highest=0.5"], generator=4e-4, others=4e-3
     ),
 }
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random numbers of a seed, and afterwards those that would have come anyway."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_results_have_their_floor_and_their_counts(trained: tuple[Path, str]) ->
     assert list(found["scores"]) == ["draft", "refined", "reconstruction", "floor"]
     assert found["scores"]["floor"]["fd"] < found["scores"]["draft"]["fd"]
     assert found["log_likelihood"].keys() == {"elbo", "iwae", "draft/elbo", "refined/elbo"}
-    assert "bounds on log p(x) in nats per pixel: elbo" in output
+    assert "bounds on log p(x) in nats per value: elbo" in output
     assert f"{found['generated']} generated, {found['real']} real" in " ".join(output.split())
     assert f"sdlab sample run={run}" in output and f"sdlab train resume={run}" in output
 

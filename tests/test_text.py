@@ -7,9 +7,10 @@ import numpy
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
@@ -288,6 +289,18 @@ def test_free_bits_cost_nothing_until_they_are_used_up() -> None:
 def text_refiner(name: str, *more: str) -> Sequence:
     words = ["data=text", "data.path=x", "data.length=16", "tokenizer.size=11", "refiner.latent_dim=16"]
     return build(compose("train", [f"refiner={name}", *words, *more]).refiner)
+
+
+def test_the_controller_of_the_rate_counts_nats_of_a_whole_text() -> None:
+    pair = Pair(MLP(3, 8, (16,)), text_refiner("gru"), Latents()).eval()
+    x = functional.one_hot(torch.randint(1, 11, (30, 16)), 11).float()
+    adapt = build(compose("train", ["adapt=pi_control", "adapt.target=5.0"]).adapt)
+    system = nn.Module()
+    system.model = pair
+    adapt.attach(system)
+    terms = Evidence()(pair, Batch(x, None), Draft(torch.empty(0, 3), torch.empty(0, 16)))
+    adapt({f"evidence/{name}": term for name, term in terms.items()}, Draft(x[:0], x[:0]))
+    assert 5 - adapt.status()["error"].item() == pytest.approx(pair.refiner.encode(x).kl().mean().item())
 
 
 def test_the_autoregressive_decoder_writes_what_its_likelihood_finds_most_probable() -> None:

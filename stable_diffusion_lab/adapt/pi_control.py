@@ -1,16 +1,16 @@
 """A weight on the refiner's rate that makes it what it should be."""
 
-import math
-from collections.abc import Sequence
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stable_diffusion_lab.adapt.base import Adapt
 from stable_diffusion_lab.batch import Draft
-from stable_diffusion_lab.bounds import NonNegativeFloat, PositiveFloat, PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeFloat, PositiveFloat
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.ranks import mean_over_ranks
+from stable_diffusion_lab.refiner.base import Refiner
 
 
 class PIControl(Adapt):
@@ -30,13 +30,14 @@ class PIControl(Adapt):
     Args:
         weights: see ``Adapt``.
         target: rate to hold, nats per sample.
-        shape: of a sample; terms are per dimension.
         proportional: gain of the present error; the most that it adds to the weight.
         integral: gain of the accumulated error, per nat and step.
         low: least weight.
         high: largest weight.
 
     Attributes:
+        entries: of a sample, by which terms are divided; known once attached. Of texts that end early the
+            rate is taken for more than it is.
         accumulated: I.
         error: e of the latest step, nats per sample.
     """
@@ -48,7 +49,6 @@ class PIControl(Adapt):
         self,
         weights: dict[str, float],
         target: PositiveFloat,
-        shape: Sequence[PositiveInt],
         proportional: NonNegativeFloat = 0.01,
         integral: NonNegativeFloat = 1e-3,
         low: NonNegativeFloat = 0.01,
@@ -58,7 +58,7 @@ class PIControl(Adapt):
         if low > high:
             raise ConfigError("CFG-VALUE", f"adapt.low: {low} is above adapt.high = {high}; lower it")
         self.target = target
-        self.dimensions = math.prod(shape)
+        self.entries = 1
         self.proportional = proportional
         self.integral = integral
         self.low = low
@@ -66,11 +66,14 @@ class PIControl(Adapt):
         self.register_buffer("accumulated", torch.tensor(min(max(1.0, low), high)))
         self.register_buffer("error", torch.tensor(0.0))
 
+    def attach(self, system: nn.Module) -> None:
+        self.entries = cast(Refiner, system.get_submodule("model.refiner")).entries
+
     def weigh(self, terms: dict[str, Tensor], draft: Draft) -> dict[str, Tensor]:
         weights = self.fixed(terms)
         rates = {name: term for name, term in terms.items() if name.endswith("/refiner/rate")}
         if rates:
-            weight = self.step(torch.stack([*rates.values()]).sum() * self.dimensions)
+            weight = self.step(torch.stack([*rates.values()]).sum() * self.entries)
             for name in rates:
                 weights[name] = weights[name] * weight
         return weights

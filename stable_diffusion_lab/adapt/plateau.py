@@ -63,7 +63,7 @@ class Plateau(Adapt):
         self,
         weights: dict[str, float],
         watch: str = "refined/fd",
-        patience: PositiveInt = 4,
+        patience: PositiveInt = 2,
         threshold: NonNegativeFloat = 0.01,
         rate: Fraction = 0.5,
         actions: Mapping[str, Any] | None = None,

@@ -99,17 +99,17 @@ def stored_config(run: Path) -> DictConfig:
 
 
 def pick(device: str) -> torch.device:
-    """A device by name; ``auto`` takes the best there is.
+    """A device by name; ``auto`` takes the best there is, but not ``mps``, which has no float64.
 
     Raises:
-        ConfigError: if torch knows no such device, or this machine has none.
+        ConfigError: if torch knows no such device, this machine has none, or it has no float64.
     """
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return accelerator or torch.device("cpu")
+        return torch.device("cpu") if accelerator is None or accelerator.type == "mps" else accelerator
     try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
+        return torch.empty(0, dtype=torch.float64, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ConfigError(
-            "CFG-DEVICE", f"device: '{device}' is not available here; say cpu or auto"
+            "CFG-DEVICE", f"device: '{device}' is not available here, or has no float64; say cpu or auto"
         ) from error

@@ -17,7 +17,7 @@ from torch import distributed
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.judge import cache, judge, publish, scores
-from stable_diffusion_lab.command.load import stored_config, stored_modality
+from stable_diffusion_lab.command.load import pick, stored_config, stored_modality
 from stable_diffusion_lab.command.logger import close, loggers
 from stable_diffusion_lab.command.resume import resumed
 from stable_diffusion_lab.data.base import Data
@@ -169,10 +169,15 @@ def trainer_for(config: DictConfig, **extra: Any) -> Trainer:
     if wanted.get("gradient_clip_algorithm") == "value":
         message = "trainer.gradient_clip_algorithm: only the norm of each player's gradient is clipped"
         raise ConfigError("CFG-TRAINER", message)
+    # Lightning's own choice would be mps, too, which has no float64.
+    cpu = wanted.accelerator == "auto" and pick("auto").type == "cpu"
     try:
-        return cast(Trainer, build(config.trainer, **extra))
+        trainer = cast(Trainer, build(wanted, accelerator="cpu" if cpu else wanted.accelerator, **extra))
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError("CFG-TRAINER", f"trainer: {' '.join(str(error).split())}") from error
+    if trainer.strategy.root_device.type == "mps":
+        raise ConfigError("CFG-TRAINER", "trainer.accelerator: mps has no float64; say cpu or auto")
+    return trainer
 
 
 def divide(global_batch: int, world: int) -> int:

@@ -43,7 +43,7 @@ class WaveformFolder(Data):
         path: str,
         shape: tuple[int, ...],
         rate: PositiveInt,
-        length: PositiveInt = 8192,
+        length: PositiveInt = 16384,
         channels: PositiveInt = 1,
         pad: bool = True,
         name: str = "waveform_folder",

@@ -21,7 +21,7 @@ class Image(Modality):
     """``[N, C, H, W]`` with one or three channels, stored as uint8."""
 
     noun = "images"
-    entry = "pixel"
+    entry = "value"
     crowd = 64
     suffix = ".png"
 

@@ -53,4 +53,4 @@ class ReverseKL(Objective):
 
     def cycle(self, model: Pair, x: Tensor, noise: Tensor) -> Tensor:
         """E log q(z | x) per dimension of x, for the noise ``[B, noise_dim]`` that x was drafted from."""
-        return self.inference(model, x).log_prob(noise).mean() / x[0].numel()
+        return (self.inference(model, x).log_prob(noise) / model.refiner.count(x)).mean()

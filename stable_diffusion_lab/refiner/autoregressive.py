@@ -70,7 +70,7 @@ class Autoregressive(Sequence):
         local = latent_dim // self.patches
         self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
         self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * local))
-        self.begin = nn.Parameter(torch.zeros(width))
+        self.start = nn.Parameter(torch.zeros(width))
         self.enter = nn.Linear(latent_dim, hidden_dim)
         self.feed = nn.Linear(local, patch * width)
         self.decoder = nn.GRU(2 * width, hidden_dim, batch_first=True)
@@ -95,7 +95,7 @@ class Autoregressive(Sequence):
         if self.training:
             seen = torch.rand(written.shape[:2], device=x.device) >= self.word_dropout
             written = written * seen[..., None]
-        before = torch.cat([self.begin.expand(len(x), 1, -1), written], dim=1)
+        before = torch.cat([self.start.expand(len(x), 1, -1), written], dim=1)
         states, _ = self.decoder(torch.cat([before, told], dim=2), state)
         return self.leave(states)
 
@@ -123,7 +123,7 @@ class Autoregressive(Sequence):
         """
         given = [] if begin is None else [token.expand(len(h), -1) for token in begin]
         state, told = self.plan(h)
-        before = self.begin.expand(len(h), -1)
+        before = self.start.expand(len(h), -1)
         found: list[Tensor] = []
         for place in range(self.length):
             out, state = self.decoder(torch.cat([before, told[:, place]], dim=1)[:, None], state)

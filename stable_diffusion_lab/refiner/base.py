@@ -114,9 +114,14 @@ class Refiner(nn.Module, ABC):
         constant = 0.5 * x[0].numel() * math.log(2 * math.pi * self.decoder_scale**2)
         return -self.distortion(x, h) - constant
 
+    @property
+    def entries(self) -> int:
+        """The most entries that the likelihood of a sample is of (see ``count``)."""
+        return math.prod(self.shape)
+
     def count(self, x: Tensor) -> Tensor:
         """How many entries of each sample ``[B, *shape]`` the likelihood is of, ``[B]``."""
-        return torch.full((len(x),), math.prod(self.shape), dtype=x.dtype, device=x.device)
+        return torch.full((len(x),), self.entries, dtype=x.dtype, device=x.device)
 
     def corrupt(self, x: Tensor, scale: float) -> Tensor:
         """What is to be corrected: samples ``[B, *shape]`` with noise of standard deviation ``scale``."""

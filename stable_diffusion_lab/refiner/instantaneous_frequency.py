@@ -77,6 +77,11 @@ class InstantaneousFrequency(Represented):
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         return self.inner.log_prob(self.represent(x), h)
 
+    @property
+    def entries(self) -> int:
+        """Of the representation, which has four times as many as the waveform."""
+        return self.inner.entries
+
     @staticmethod
     def _weighed(y: Tensor, weight: float) -> Tensor:
         """Every second channel, the frequencies, times a weight."""

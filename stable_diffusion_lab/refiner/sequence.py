@@ -60,6 +60,10 @@ class Sequence(Refiner):
         each = (x * self.logits(h, x).log_softmax(dim=-1)).sum(dim=-1)
         return (each * alive(x[..., END])).sum(dim=1)
 
+    @property
+    def entries(self) -> int:
+        return self.length
+
     def count(self, x: Tensor) -> Tensor:
         return alive(x[..., END]).sum(dim=1).to(x.dtype)
 

@@ -15,7 +15,7 @@ from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.metric.base import Metric
 from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.training.log_likelihood import log_likelihood
+from stable_diffusion_lab.training.log_likelihood import LogLikelihood, log_likelihood
 from stable_diffusion_lab.training.maker import BATCH, Maker, evaluating
 
 LIKELIHOOD = 1000  # samples of each kind whose evidence is bounded
@@ -150,16 +150,13 @@ class Evaluator:
             most probable ones. Where readers count in something else than entries (see ``Modality.units``),
             also ``elbo_per_character`` and so on: nats of all real samples over all their characters.
         """
-        modality = self.data.modality
         real = self.data.splits[split].samples
         real = real[:: -(-len(real) // LIKELIHOOD)]
         with evaluating(model, fold(self.seed)):
             made = self.maker.make(model, split, torch.arange(min(self.count(split), LIKELIHOOD)))
             data, drafted, refined = (
-                log_likelihood(model.refiner, modality.to_sample(stored.to(model.device)), DRAWS)
-                for stored in (real, made["draft"], made["refined"])
+                self.likelihood(model, stored) for stored in (real, made["draft"], made["refined"])
             )
-            entries = model.refiner.count(modality.to_sample(real.to(model.device)))
         values = {
             "elbo": data.elbo,
             "iwae": data.iwae,
@@ -167,18 +164,31 @@ class Evaluator:
             "refined/elbo": refined.elbo,
         }
         others = {
-            f"{name}_per_{unit}": ((value * entries).sum() / number.sum()).item()
-            for unit, number in modality.units(real).items()
-            for name, value in data._asdict().items()
+            f"{name}_per_{unit}": ((values[name] * data.entries).sum() / number.sum()).item()
+            for unit, number in self.data.modality.units(real).items()
+            for name in ("elbo", "iwae")
         }
         return {name: value.mean().item() for name, value in values.items()} | others
 
+    def likelihood(self, model: Pair, stored: Tensor) -> LogLikelihood:
+        """Bounds for samples ``[N, ...]`` as they are stored, each ``[N]``."""
+        samples = (self.data.modality.to_sample(part.to(model.device)) for part in stored.split(BATCH))
+        found = [log_likelihood(model.refiner, part, DRAWS) for part in samples]
+        return LogLikelihood(*map(torch.cat, zip(*found, strict=True)))
+
     def reconstruction(self, model: Pair, split: str) -> dict[str, float]:
-        """Compare real samples of a split, after refinement, with themselves before: the refiner's floor."""
-        to_sample = self.data.modality.to_sample
+        """Compare real samples of a split, after refinement, with themselves before: the refiner's floor.
+
+        They are refined as drafts are, with noise of their own where that is drawn by noise.
+        """
+        samples, to_sample = self.data.splits[split].samples, self.data.modality.to_sample
         with evaluating(model, fold(self.seed)):
-            parts = self.data.splits[split].samples.split(BATCH)
-            refined = [model.refine(to_sample(part.to(model.device))) for part in parts]
+            noise = model.noise(len(samples), fold(self.seed)).split(BATCH)
+            parts = (to_sample(part.to(model.device)) for part in samples.split(BATCH))
+            refined = [
+                model.refine(part, noise=drawing.to(part.device))
+                for part, drawing in zip(parts, noise, strict=True)
+            ]
             stored = torch.cat([self.maker.stored(part) for part in refined])
             return self.compare(split, self.extract(stored, model), stored)
 

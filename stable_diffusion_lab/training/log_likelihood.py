@@ -19,16 +19,18 @@ class LogLikelihood(NamedTuple):
     Attributes:
         elbo: evidence lower bound (Kingma & Welling 2014, eq. 2), averaged over the draws.
         iwae: importance-weighted bound (Burda et al. 2016, eq. 8); log p(x) with infinitely many draws.
+        entries: what the nats were divided by (see ``Refiner.count``).
     """
 
     elbo: Tensor
     iwae: Tensor
+    entries: Tensor
 
 
 def log_likelihood(refiner: Refiner, x: Tensor, draws: int) -> LogLikelihood:
     """Bounds for samples ``[B, *refiner.shape]``, constants included, from draws h of q(h | x)."""
     posterior = refiner.encode(x)
-    dim = refiner.count(x)
+    count = refiner.count(x)
     prior = Posterior(torch.zeros_like(posterior.mean), torch.zeros_like(posterior.mean))
 
     def log_weight(h: Tensor) -> Tensor:
@@ -36,4 +38,5 @@ def log_likelihood(refiner: Refiner, x: Tensor, draws: int) -> LogLikelihood:
         return refiner.log_prob(x, h) + prior.log_prob(h) - posterior.log_prob(h)
 
     weights = torch.stack([log_weight(posterior.sample()) for _ in range(draws)])
-    return LogLikelihood(weights.mean(dim=0) / dim, (weights.logsumexp(dim=0) - math.log(draws)) / dim)
+    iwae = weights.logsumexp(dim=0) - math.log(draws)
+    return LogLikelihood(weights.mean(dim=0) / count, iwae / count, count)

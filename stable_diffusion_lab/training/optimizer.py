@@ -24,7 +24,7 @@ class PlayerAdam:
     def __init__(
         self,
         generator: PositiveFloat = 1e-3,
-        refiner: PositiveFloat = 1e-3,
+        refiner: PositiveFloat = 2e-3,
         adversary: PositiveFloat = 1e-3,
         betas: tuple[float, float] = (0.9, 0.99),
         refiner_betas: tuple[float, float] = (0.9, 0.99),

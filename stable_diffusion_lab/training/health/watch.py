@@ -44,7 +44,7 @@ class Health(BetweenBatches):
         monitor: Monitor,
         checkpoint: Checkpoint,
         symptoms: Mapping[str, Symptom],
-        patience: PositiveInt = 3,
+        patience: PositiveInt = 2,
         grace: NonNegativeInt = 100,
         samples: PositiveInt = 512,
         snapshot: bool = False,
