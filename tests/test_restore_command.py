@@ -15,7 +15,7 @@ import torch
 from PIL import Image as Picture
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Sample
+from stable_diffusion_lab.batch import Observation, Sample
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command import restore
 from stable_diffusion_lab.command.complete import complete
@@ -34,6 +34,7 @@ from stable_diffusion_lab.task.damage.centre_box import CentreBox
 from stable_diffusion_lab.task.damage.colour_loss import LUMA, ColourLoss
 from stable_diffusion_lab.task.damage.downsampling import Downsampling
 from stable_diffusion_lab.task.damage.gaussian_noise import GaussianNoise
+from stable_diffusion_lab.task.damage.projection import Projection
 from stable_diffusion_lab.task.restoration import Restoration
 from stable_diffusion_lab.training.log_likelihood import log_likelihood
 
@@ -232,6 +233,55 @@ def test_squares_keep_the_means_that_were_seen_also_across_tiles(
             square = after[i * factor : (i + 1) * factor, k * factor : (k + 1) * factor]
             assert np.abs(square.mean(axis=(0, 1)) - small[i, k]).max() <= 0.51, "rounding of each pixel"
     assert np.abs(after - before).max() > 5, "nothing was made up"
+
+
+def observations(pair: Pair) -> list[Observation]:
+    """What the generator will have looked at."""
+    found: list[Observation] = []
+    pair.generator.register_forward_pre_hook(lambda _, args: found.append(args[1]))
+    return found
+
+
+@pytest.mark.parametrize("damage", [Downsampling(4), ColourLoss()], ids=["few", "grey"])
+def test_of_a_file_that_was_not_damaged_so_only_that_counts_which_the_damage_keeps(
+    damage: Projection, use: Use, tmp_path: Path
+) -> None:
+    """A smoothly enlarged picture, a scan with a tint: here pixels of any colour."""
+    pair = make(3, Restoration({"only": damage}))
+    seen = observations(pair)
+    use(pair)
+    before = saved(tmp_path / "x.png", colourful())
+    assert run(tmp_path / "x.png", "mask=null", "n=2") == 0
+    kept = damage.keep(values(before))
+    for name in ("x-1.png", "x-2.png"):
+        after = damage.keep(values(opened(tmp_path / "out" / name)))
+        assert (after - kept).abs().max() <= 0.51, "rounding of each pixel"
+    assert seen
+    for sample, *_ in seen:
+        torch.testing.assert_close(damage.keep(sample), sample)
+
+
+def values(picture: Picture.Image) -> Tensor:
+    """``[1, 3, H, W]``, 0 to 255."""
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float()
+
+
+@pytest.mark.parametrize("damage", [Downsampling(4), ColourLoss()], ids=["few", "grey"])
+def test_around_a_hole_the_rest_of_a_square_counts_in_the_first_round_and_in_later_ones(
+    damage: Projection, use: Use, tmp_path: Path
+) -> None:
+    pair = make(3, Restoration({"only": damage}))
+    seen = observations(pair)
+    use(pair)
+    pixels = noise(40, 40, 3, high=10)  # dark, and what is lost is grey to networks
+    pixels[9:31, 9:31] = 255
+    Picture.fromarray(pixels).save(tmp_path / "x.png")
+    assert run(tmp_path / "x.png", "mask=[9,9,22,22]", "n=1") == 0
+    assert len(seen) > 1, "a hole that takes rounds"
+    for sample, where, _ in seen:
+        torch.testing.assert_close(damage.observable(sample * where, where), sample)
+    first = seen[0].sample[seen[0].seen.expand_as(seen[0].sample) > 0]
+    assert first.max() < -0.9, "what is lost took part"
 
 
 def test_tiles_are_damaged_as_the_whole_is(use: Use, tmp_path: Path) -> None:

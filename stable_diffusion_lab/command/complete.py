@@ -20,7 +20,7 @@ class Completed(NamedTuple):
     """Completions of one file, the most probable refinement first.
 
     Attributes:
-        damaged: what was left, 0 where nothing was, ``[M, C, *size]`` in [-1, 1].
+        damaged: what was observed, 0 where nothing was, ``[M, C, *size]`` in [-1, 1].
         exact: 1 where that is known exactly and in all completions, ``[M, 1, *size]``.
         draft: ``[n, M, C, *size]``.
         refined: what became of each draft, ``[n, M, C, *size]``.
@@ -56,7 +56,7 @@ def complete(pair: Pair, opened: Opened, n: int, seed: int, batch_size: int) -> 
     tiles = Tiles(tuple(size), pair.refiner.shape[1:], layers, pair.task.grid)
     batches = unknown(tiles, exact, batch_size)
     drafts, refined = (Blend(tiles, n, channels) for _ in range(2))
-    wholes, seen = opened.whole[None], opened.seen
+    wholes, seen = damaged[None], opened.seen
     rest = torch.cat(batches)
     while len(rest):
         now, rest = ready(tiles, seen, rest, batch_size)
@@ -65,7 +65,7 @@ def complete(pair: Pair, opened: Opened, n: int, seed: int, batch_size: int) -> 
             drafts.add(found.draft, which)
             refined.add(found.refined, which)
         if len(rest):
-            wholes = torch.where(opened.seen > 0, opened.whole, refined.result())
+            wholes = torch.where(opened.seen > 0, damaged, refined.result())
             seen = torch.maximum(opened.seen, refined.there())
     draft, end = (
         torch.stack([pair.task.settle(each, observed) for each in blend.result()])

@@ -58,6 +58,8 @@ class Restoration(Task):
 
     def describe(self, sample: Tensor, seen: Tensor) -> Observation:
         sample = sample * seen
+        if self.only is not None:
+            sample = self.only.observable(sample, seen)
         exact = seen
         for damage in self.damages.values():
             exact = exact * damage.known(sample, seen)

@@ -62,6 +62,18 @@ class Damage(ABC):
         """
         return seen if self.keeps else torch.zeros_like(seen)
 
+    def observable(self, sample: Tensor, seen: Tensor) -> Tensor:
+        """What of a user's own sample counts as observed: all of it, unless this damage forgets some of it.
+
+        Args:
+            sample: ``[B, ...]`` of any size, 0 where it is lost.
+            seen: 1 where it is to be trusted, ``[B, 1, ...]``.
+
+        Returns:
+            ``[B, ...]``, 0 where it is lost.
+        """
+        return sample
+
     def project(self, sample: Tensor, observed: Observation) -> Tensor:
         """Change samples ``[B, ...]`` so that this damage would make of them what is observed.
 

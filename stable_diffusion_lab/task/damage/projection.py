@@ -29,6 +29,11 @@ class Projection(Distortion):
     def distort(self, sample: Tensor, rng: torch.Generator) -> Tensor:
         return self.keep(sample)
 
+    def observable(self, sample: Tensor, seen: Tensor) -> Tensor:
+        """P of a file that need not be P of anything; where some of a mean is lost, the mean of the rest."""
+        share = self.keep(seen.expand_as(sample))
+        return torch.where(seen > 0, self.keep(sample) / share, 0.0)
+
     def project(self, sample: Tensor, observed: Observation) -> Tensor:
         known = observed.sample.to(sample.dtype)
         return sample + (known - self.keep(sample)) * observed.seen.to(sample.dtype)
