@@ -18,8 +18,9 @@ from torch import Tensor
 from stable_diffusion_lab.batch import Observation, Sample
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command import restore
-from stable_diffusion_lab.command.complete import complete
+from stable_diffusion_lab.command.complete import Completed, complete
 from stable_diffusion_lab.command.load import Trained
+from stable_diffusion_lab.command.sheet import sheet
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.file.picture import Picture as Source
 from stable_diffusion_lab.file.picture import PictureReader
@@ -527,6 +528,16 @@ def test_the_sheet_shows_damage_draft_refinements_and_uncertainty(use: Use, tmp_
         assert (shown == result).all()
     assert (draft[~hole] == first[~hole]).all() and (draft[hole] != first[hole]).any()
     assert (apart[~hole] == 0).all() and (apart[hole] > 0).any()
+
+
+@pytest.mark.parametrize("size", [(3000, 60), (60, 3000), (700, 20), (9, 9)])
+def test_a_sheet_is_no_larger_than_can_be_looked_at(size: tuple[int, int]) -> None:
+    width, height = size
+    source = Source(Path("x.png"), Picture.new("L", size), np.ones((height, width), bool), 1)
+    done = Completed(*(torch.zeros(*n, 1, 1, height, width) for n in ((), (), (4,), (4,))), torch.zeros(4))
+    shown = sheet(source, done, Image())
+    assert max(shown.width, shown.height - 14) <= 6000
+    assert max(size) > 10 or shown.height > 200, "small ones are enlarged"
 
 
 def deep_png() -> bytes:

@@ -7,7 +7,7 @@ from stable_diffusion_lab.file.base import Opened
 from stable_diffusion_lab.modality.base import Modality
 
 _LARGEST = 6000  # pixels, of either side
-_LEGIBLE = 240  # pixels: lower pictures are enlarged to about this height
+_LEGIBLE = 240  # pixels: lower pictures are enlarged to about this height, as far as they may be
 _LINE = 14  # height of the captions
 
 
@@ -19,7 +19,7 @@ def sheet(opened: Opened, done: Completed, modality: Modality) -> Image.Image:
     captions = ["damaged", "draft 1", "refined 1", *map(str, range(2, len(done.refined) + 1)), "uncertainty"]
     picture = modality.picture(*(modality.to_stored(opened.view(sample[None])) for sample in samples))
     picture.thumbnail((_LARGEST, _LARGEST))
-    factor = max(1, _LEGIBLE // picture.height)
+    factor = max(1, min(_LEGIBLE // picture.height, _LARGEST // picture.width))
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     together = Image.new("RGB", (picture.width, picture.height + _LINE), "white")
     together.paste(picture, (0, _LINE))
