@@ -122,6 +122,41 @@ def test_samples_as_a_grid_and_as_a_folder(trained: tuple[Path, str], tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "a.npz", "folder"}
 
 
+VECTORS = '{"_target_": "stable_diffusion_lab.modality.vector.Vector"}'
+
+
+@pytest.mark.parametrize(
+    ("out", "modality", "says"),
+    [
+        ("run", None, "is not empty"),
+        ("a.txt", None, "images are no text"),
+        ("a", VECTORS, "a vector is no picture"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_loaded_or_drawn(
+    out: str,
+    modality: str | None,
+    says: str,
+    trained: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work(*_: object) -> None:
+        raise AssertionError("work was done in vain")
+
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    if modality is not None:
+        (run / "modality.json").write_text(modality)
+    for step in ("load", "draw"):
+        monkeypatch.setattr(f"stable_diffusion_lab.command.sample.{step}", work)
+    before = sorted(tmp_path.rglob("*"))
+    assert sample(run, tmp_path / out) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_any_run_restores_a_file(trained: tuple[Path, str], tmp_path: Path) -> None:
     pixels = numpy.random.default_rng(0).integers(0, 256, (11, 9), dtype=numpy.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")

@@ -4,6 +4,7 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -11,7 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Sample
-from stable_diffusion_lab.command.load import load
+from stable_diffusion_lab.command.load import load, stored_config, stored_modality
 from stable_diffusion_lab.error import ConfigError, DiskError
 from stable_diffusion_lab.modality.base import Modality, png
 from stable_diffusion_lab.model import Pair
@@ -22,14 +23,17 @@ def sample(config: DictConfig) -> None:
     """Draw drafts and refinements and write them to a file; its ending says how.
 
     Raises:
-        ConfigError: if the ending is unknown, the run knows no such class, has no temperatures, or restores.
+        ConfigError: if the ending is unknown, such samples cannot be written so, or there is something in the
+            folder already; if the run knows no such class, has no temperatures, or restores.
         DataError: if no sample can begin with the prompt.
     """
     out = Path(config.out)
     if out.suffix not in WRITERS:
         known = "samples.npz, grid.png, samples.txt, or a folder"
         raise ConfigError("CFG-VALUE", f"out: '{config.out}' has no known ending; say {known}")
-    trained = load(Path(config.run), config.device)
+    run = Path(config.run)
+    WRITERS[out.suffix].check(out, *no_samples(run))
+    trained = load(run, config.device)
     if trained.model.task.observes:
         remedy = f"say sdlab restore run={config.run} input=<file>"
         raise ConfigError("CFG-RUN", f"{config.run} draws nothing by itself, it restores; {remedy}")
@@ -40,11 +44,18 @@ def sample(config: DictConfig) -> None:
         begin = trained.modality.prompt(config.prompt, trained.model.refiner.shape[0])
     model, modality = trained.model, trained.modality
     drawn = draw(model, modality, config.n, config.seed, config.batch_size, config.label, begin)
-    WRITERS[out.suffix](out, drawn, trained.modality)
+    WRITERS[out.suffix].write(out, drawn, modality)
     each = "x".join(map(str, drawn.refined.shape[1:]))
     print(
         f"{out}: {config.n} samples and their drafts, {each} each, from batch {trained.step} of {config.run}"
     )
+
+
+def no_samples(run: Path) -> tuple[Tensor, Modality]:
+    """None of a run's samples, as they are stored, ``[0, ...]``, and what they are; weights stay unread."""
+    shape = tuple(stored_config(run).data.shape)
+    modality = stored_modality(run)
+    return torch.empty(0, *modality.stored_shape(shape)), modality
 
 
 @torch.no_grad()
@@ -85,11 +96,7 @@ def write_picture(out: Path, drawn: Sample, modality: Modality) -> None:
 
 
 def write_text(out: Path, drawn: Sample, modality: Modality) -> None:
-    """Refined samples, one a line.
-
-    Raises:
-        ConfigError: if they are no text.
-    """
+    """Refined samples, one a line."""
     write_atomically(out, "".join(f"{line}\n" for line in modality.lines(drawn.refined)).encode())
 
 
@@ -99,12 +106,8 @@ def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
     The files are of the modality's own kind: PNG for images, WAV for recordings.
 
     Raises:
-        ConfigError: if there is something in the folder already: old and new files would mix; or if
-            a sample by itself makes no file.
         DiskError: if it cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError("CFG-VALUE", f"out: {out} is not empty; choose another folder or remove it")
     folders = {"drafts": modality.files(drawn.draft), "samples": modality.files(drawn.refined)}
     part = out.with_name(f".{out.name}.part")
     try:
@@ -119,9 +122,42 @@ def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
         raise DiskError("DISK-WRITE", f"{out}: cannot be written ({error.strerror})") from error
 
 
-WRITERS: dict[str, Callable[[Path, Sample, Modality], None]] = {
-    ".npz": write_npz,
-    ".png": write_picture,
-    ".txt": write_text,
-    "": write_folder,
+def anything(out: Path, nothing: Tensor, modality: Modality) -> None:
+    """All samples can be written so."""
+
+
+def only_text(out: Path, nothing: Tensor, modality: Modality) -> None:
+    """Raises:
+    ConfigError: if samples are no text.
+    """
+    modality.lines(nothing)
+
+
+def empty_folder(out: Path, nothing: Tensor, modality: Modality) -> None:
+    """Raises:
+    ConfigError: if there is something in the folder already, for old and new files would mix; or if a sample
+        by itself makes no file.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError("CFG-VALUE", f"out: {out} is not empty; choose another folder or remove it")
+    modality.files(nothing)
+
+
+class Writer(NamedTuple):
+    """One way to write samples.
+
+    Attributes:
+        check: raises what speaks against it before anything is drawn, given no samples, ``[0, ...]``.
+        write: does it.
+    """
+
+    check: Callable[[Path, Tensor, Modality], None]
+    write: Callable[[Path, Sample, Modality], None]
+
+
+WRITERS = {
+    ".npz": Writer(anything, write_npz),
+    ".png": Writer(anything, write_picture),
+    ".txt": Writer(only_text, write_text),
+    "": Writer(empty_folder, write_folder),
 }
