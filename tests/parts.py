@@ -88,10 +88,13 @@ def objectives() -> list[str]:
 
 
 def command(group: str, name: str) -> list[str]:
-    """What the YAML's own comment says to type for it, e.g. with the data that it is made for."""
-    text = (CONF / group / f"{name}.yaml").read_text()
-    comment = re.search(rf"^#.*?\b({group}={name}\b.*)$", text, re.M)
-    return re.findall(r"[+\w@.]+=[^\s;()]+", comment[1]) if comment else [f"{group}={name}"]
+    """What the YAML's own comment says to type for it: the line that chooses or sets it, or its name."""
+    chosen = re.compile(rf"{group}=(?:.*[\[,])?{name}(?:[\],].*)?|{group}\.{name}\..*")
+    for comment in re.findall(r"^#.*$", (CONF / group.split("@")[0] / f"{name}.yaml").read_text(), re.M):
+        words: list[str] = re.findall(r"[+\w@.]+=[^\s;()]+", comment)
+        if any(map(chosen.fullmatch, words)):
+            return words
+    return [f"{group}={name}"]
 
 
 def small_command(group: str, name: str) -> list[str]:

@@ -1,12 +1,12 @@
 """Every mistake in a configuration is found before torch is imported, and named in one line."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import parts
 import pytest
 import yaml
 
@@ -187,10 +187,8 @@ def options() -> list[str]:
 def command(option: str) -> list[str]:
     """What the file's own comment says to type for it, and a text for each value that has to be set."""
     group, _, name = option.partition("=")
-    text = (CONF / group.split("@")[0] / f"{name}.yaml").read_text()
-    comment = re.search(rf"^#.*?\b({group}={name}\b.*)$", text, re.M)
-    words = re.findall(r"[+\w@.]+=[^\s;()]+", comment[1]) if comment else [option]
-    return words + [f"{group}.{key}=x" for key, value in yaml.safe_load(text).items() if value == "???"]
+    values = yaml.safe_load((CONF / group.split("@")[0] / f"{name}.yaml").read_text())
+    return parts.command(group, name) + [f"{group}.{key}=x" for key in values if values[key] == "???"]
 
 
 @pytest.mark.parametrize("option", options())
