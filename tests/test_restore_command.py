@@ -583,8 +583,8 @@ def write_bad(name: str, folder: Path) -> Path:
 BAD = [
     ("empty", box(), 3, "empty file"),
     ("text", box(), 3, "not a picture"),
-    ("cut", box(), 3, "x.png: "),
-    ("cut tif", box(), 3, "x.tif: "),
+    ("cut", box(), 3, "x.png: image file is truncated"),
+    ("cut tif", box(), 3, "x.tif: image file is truncated"),
     ("floats", box(), 3, "floating-point"),
     ("deep", box(), 3, "16 bits per colour"),
     ("frames", box(), 3, "more than one picture"),

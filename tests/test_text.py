@@ -509,7 +509,8 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     assert len(lines) == 5 and all(line.startswith("the ") for line in lines)
     cold = out.with_name("cold.txt")
     assert main(["sample", f"run={run}", *prompt[:2], "temperature=0.01", f"out={cold}", "device=cpu"]) == 0
-    assert cold.read_text() != out.read_text()
+    letters = [set("".join(line[4:] for line in page.read_text().splitlines())) for page in (cold, out)]
+    assert 0 < 2 * len(letters[0]) < len(letters[1]), "the cold write the most probable ones only"
     assert main(["sample", f"run={run}", "prompt='X!'", f"out={out}", "device=cpu"]) == 3
     assert "'!X' not among the characters" in capsys.readouterr().err
     assert main(["sample", f"run={run}", "n=7", f"out={tmp_path}/texts", "device=cpu"]) == 0
