@@ -28,6 +28,7 @@ from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.judge import judge
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.data.base import Data
+from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.training.evaluator import Evaluator
 
 COLUMNS = (
@@ -75,7 +76,8 @@ def pair_rows(run: Path, evaluator: Evaluator, temperatures: Sequence[float]) ->
     nats = -evaluator.log_likelihood(model, "test")["iwae"]
     rows: dict[str, Row] = {}
     for stage, dial in (("draft", "temperature"), ("refined", "refined_temperature")):
-        own = getattr(model.refiner, dial, None)
+        drawn = stage == "refined" or isinstance(model.space, Latents)  # by the refiner
+        own = getattr(model.refiner, dial, None) if drawn else None
         for temperature in temperatures if own else [None]:
             if temperature is not None:
                 setattr(model.refiner, dial, temperature)
@@ -99,7 +101,7 @@ def table(rows: Rows) -> str:
 
 def picture(rows: Rows, path: Path) -> None:
     """Two measures of fidelity against diversity (distinct-2), a curve over temperatures for each rival."""
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.5))
+    figure, panels = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     curves: defaultdict[str, list[list[Row]]] = defaultdict(list)
     for name, seeds in rows.items():
         curves[name.split(" T=")[0]].append(seeds)
@@ -112,7 +114,7 @@ def picture(rows: Rows, path: Path) -> None:
     panels[0].set(xlabel="distinct-2", ylabel="share of words of the training text")
     panels[1].set(xlabel="distinct-2", ylabel="trigrams, Jensen-Shannon divergence", yscale="log")
     panels[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.savefig(path, dpi=110)
 
 
 def options() -> argparse.Namespace:
