@@ -168,7 +168,7 @@ def test_a_warning_comes_after_patience_once_and_again_after_a_recovery() -> Non
 
 
 def test_patience_survives_a_resumption() -> None:
-    before, after = watch({"critic": CriticAccuracy()}), watch({"critic": CriticAccuracy()})
+    before, after = (watch({"critic": CriticAccuracy()}, patience=3) for _ in range(2))
     assert not before.judge({"critic": 1.0}, BOTH) and not before.judge({"critic": 1.0}, BOTH)
     after.load_state_dict(before.state_dict())
     line = after.judge({"critic": 1.0}, BOTH)["critic"]

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from stable_diffusion_lab.cli import main
-from stable_diffusion_lab.command.load import load
+from stable_diffusion_lab.command.load import load, pick
 from stable_diffusion_lab.command.sample import draw
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.modality import image
 
 SMALL = [
@@ -257,3 +258,11 @@ def test_other_dashboards_write_into_the_run_folder(logger: str, file: str, tmp_
     (run,) = tmp_path.glob("*/*")
     assert next(run.glob(file)).stat().st_size > 0
     assert (run / "metrics.jsonl").stat().st_size > 0
+
+
+def test_a_device_without_float64_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    apple = torch.device("mps")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: apple)
+    assert pick("auto") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="no float64"):
+        pick("mps")

@@ -7,19 +7,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from lightning import Callback, Trainer, seed_everything
-from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning import Callback, seed_everything
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.judge import cache, judge, publish, scores
-from stable_diffusion_lab.command.load import pick, stored_config, stored_modality
+from stable_diffusion_lab.command.load import stored_config, stored_modality
 from stable_diffusion_lab.command.logger import close, loggers
 from stable_diffusion_lab.command.resume import resumed
+from stable_diffusion_lab.command.trainer import trainer_for
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError, DataError
@@ -153,31 +153,6 @@ def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
         if distributed.is_initialized():
             distributed.destroy_process_group()
     return system
-
-
-def trainer_for(config: DictConfig, **extra: Any) -> Trainer:
-    """Lightning's trainer.
-
-    Raises:
-        ConfigError: if this machine has no such accelerator, devices or strategy, or gradients are to be
-            clipped in a way that the system does not know.
-    """
-    wanted = config.trainer
-    if wanted.gradient_clip_val and wanted.precision == "16-mixed":  # fused Adam unscales too late for it
-        message = "trainer.precision: 16-mixed would clip scaled gradients; take bf16-mixed"
-        raise ConfigError("CFG-TRAINER", message)
-    if wanted.get("gradient_clip_algorithm") == "value":
-        message = "trainer.gradient_clip_algorithm: only the norm of each player's gradient is clipped"
-        raise ConfigError("CFG-TRAINER", message)
-    # Lightning's own choice would be mps, too, which has no float64.
-    cpu = wanted.accelerator == "auto" and pick("auto").type == "cpu"
-    try:
-        trainer = cast(Trainer, build(wanted, accelerator="cpu" if cpu else wanted.accelerator, **extra))
-    except (MisconfigurationException, ValueError) as error:
-        raise ConfigError("CFG-TRAINER", f"trainer: {' '.join(str(error).split())}") from error
-    if trainer.strategy.root_device.type == "mps":
-        raise ConfigError("CFG-TRAINER", "trainer.accelerator: mps has no float64; say cpu or auto")
-    return trainer
 
 
 def divide(global_batch: int, world: int) -> int:
