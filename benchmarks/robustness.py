@@ -126,6 +126,8 @@ def main() -> None:
     parser.add_argument("--objectives", nargs="+", default=common.objectives())
     parser.add_argument("--tuned", type=Path, default=Path("results/objectives"), help="of objectives.py")
     options = parser.parse_args()
+    if not (options.tuned / "results.jsonl").exists():
+        parser.error(f"{options.tuned}: no results of objectives.py; run it first, or set --tuned")
     options.out.mkdir(parents=True, exist_ok=True)
     groups = by_objective(run_all(cells(options), options.out / "results.jsonl", options.jobs))
     picture(groups, options.out / "robustness.png")
