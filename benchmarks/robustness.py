@@ -76,7 +76,10 @@ def variations(objective: str, rate: float) -> Iterator[tuple[str, tuple[str, ..
 
 def cells(options: argparse.Namespace) -> list[Cell]:
     """All runs."""
-    tuned = best_rates(read(options.tuned / "results.jsonl"))
+    path = options.tuned / "results.jsonl"
+    tuned = best_rates(read(path)) if path.exists() else {}
+    if missing := [name for name in options.objectives if (name, "latents") not in tuned]:
+        raise SystemExit(f"{path}: no rates for {', '.join(missing)}; run objectives.py, or set --tuned")
     found = []
     for objective in options.objectives:
         rate = SPACE.rate * tuned[objective, "latents"]
@@ -126,8 +129,6 @@ def main() -> None:
     parser.add_argument("--objectives", nargs="+", default=common.objectives())
     parser.add_argument("--tuned", type=Path, default=Path("results/objectives"), help="of objectives.py")
     options = parser.parse_args()
-    if not (options.tuned / "results.jsonl").exists():
-        parser.error(f"{options.tuned}: no results of objectives.py; run it first, or set --tuned")
     options.out.mkdir(parents=True, exist_ok=True)
     groups = by_objective(run_all(cells(options), options.out / "results.jsonl", options.jobs))
     picture(groups, options.out / "robustness.png")
