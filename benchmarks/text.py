@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import mean
 
 import torch
 from common import spread
@@ -107,9 +108,7 @@ def picture(rows: Rows, path: Path) -> None:
         curves[name.split(" T=")[0]].append(seeds)
     for panel, key in zip(panels, ("words", "js3"), strict=True):
         for name, points in curves.items():
-            places = [
-                [sum(row[it] for row in seeds) / len(seeds) for it in ("distinct2", key)] for seeds in points
-            ]
+            places = [[mean(row[it] for row in seeds) for it in ("distinct2", key)] for seeds in points]
             panel.plot(*zip(*places, strict=True), marker="o", label=name)
     panels[0].set(xlabel="distinct-2", ylabel="share of words of the training text")
     panels[1].set(xlabel="distinct-2", ylabel="trigrams, Jensen-Shannon divergence", yscale="log")

@@ -37,6 +37,19 @@ def test_contract(name: str) -> None:
     assert refined.abs().max() <= 1
     torch.testing.assert_close(refined[1:3], refiner(x[1:3]))  # samples do not depend on their batch
     assert refiner.elbo(x, x).shape == (5,)
+    assert (refiner.count(x) <= refiner.entries).all()
+    noise = torch.randn(5, refiner.noise_dim)
+    draft = refiner.draw(posterior.mean, noise)
+    assert draft.shape == refiner.redraw(draft, noise).shape == x.shape
+
+
+def test_a_refiner_inside_another_says_what_its_likelihood_is_of() -> None:
+    inner = "refiner@refiner.inner=instantaneous_frequency"
+    refiner = build(
+        compose("train", ["data=spoken_digits", "data.length=512", "refiner=skip", inner]).refiner
+    )
+    waves = torch.rand(3, *refiner.shape)
+    assert refiner.entries == 4 * waves[0].numel() and (refiner.count(waves) == refiner.entries).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

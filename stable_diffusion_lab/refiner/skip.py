@@ -68,6 +68,10 @@ class Skip(Refiner):
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         return self.inner.log_prob(x, h)
 
+    @property
+    def entries(self) -> int:
+        return self.inner.entries
+
     def count(self, x: Tensor) -> Tensor:
         return self.inner.count(x)
 
