@@ -53,6 +53,10 @@ class Adapt(nn.Module, ABC):
         """The shares of the terms as weights."""
         return {name: torch.full_like(term, self.share(name)) for name, term in terms.items()}
 
+    def refiner_rates(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The terms that are rates of the refiner; none while it rests."""
+        return {name: term for name, term in terms.items() if name.endswith("/refiner/rate")}
+
     @property
     def rate(self) -> float:
         """Factor on the learning rates of all players."""

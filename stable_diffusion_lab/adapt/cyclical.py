@@ -46,7 +46,7 @@ class Cyclical(Adapt):
 
     def weigh(self, terms: dict[str, Tensor], draft: Draft) -> dict[str, Tensor]:
         weights = self.fixed(terms)
-        rates = [name for name in terms if name.endswith("/refiner/rate")]
+        rates = self.refiner_rates(terms)
         if rates:
             weight = self.weight()
             self.learnt.add_(1)

@@ -71,7 +71,7 @@ class PIControl(Adapt):
 
     def weigh(self, terms: dict[str, Tensor], draft: Draft) -> dict[str, Tensor]:
         weights = self.fixed(terms)
-        rates = {name: term for name, term in terms.items() if name.endswith("/refiner/rate")}
+        rates = self.refiner_rates(terms)
         if rates:
             weight = self.step(torch.stack([*rates.values()]).sum() * self.entries)
             for name in rates:
