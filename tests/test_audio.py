@@ -413,7 +413,7 @@ def test_networks_of_waveforms_refuse_what_is_none() -> None:
 
 
 def test_a_critic_of_waveforms_sees_classes_as_channels() -> None:
-    critic = Critic((1, 64), width=4, classes=3)
+    critic = Critic((1, 64), width=4, conditions=3)
     assert critic.shape == (1, 67) and critic.net[0].weight.shape[1] == 4
     x = torch.randn(2, 1, 64)
     one, other = (torch.cat([x, torch.eye(3)[k].expand(2, 1, 3)], dim=2) for k in (0, 1))

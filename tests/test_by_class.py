@@ -107,6 +107,7 @@ def test_the_latent_start_draws_each_class_from_its_own_codes() -> None:
 @pytest.mark.parametrize("generator", generators())
 def test_the_network_sees_the_class(generator: Conditional) -> None:
     """Where two classes have the same share and the same start, only the label tells them apart."""
+    torch.manual_seed(0)
     if isinstance(generator, LatentByClass):
         generator.start.means.zero_()
         nn.init.normal_(generator.bend.network.leave.weight)
@@ -143,7 +144,7 @@ def test_to_a_critic_of_waveforms_classes_are_channels_as_loud_as_they_are_far_a
     pair = parts.pair_in_pixels(shape)
     batch, draft = parts.situation(pair, real=40)
     found, *_ = by_class.ByClass(Identity(), parts.CLASSES, weight=2.0)(pair, batch, draft)
-    critic = WaveGAN(shape, width=4, classes=parts.CLASSES)
+    critic = WaveGAN(shape, width=4, conditions=parts.CLASSES)
     seen: list[Tensor] = []
     critic.net.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     critic(found.real)

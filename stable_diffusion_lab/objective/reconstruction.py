@@ -27,7 +27,7 @@ class Reconstruction(Objective):
         self.power = power
 
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
-        observed(draft, "reconstruction")
+        observed(draft, "objective.reconstruction")
         with frozen(model.refiner):
             x = model.space.render(draft.code, model.refiner)
         return {"generator": (x - batch.clean).abs().pow(self.power).mean()}

@@ -14,16 +14,16 @@ class Critic(nn.Module, ABC):
 
     Args:
         shape: shape of one sample of what the model compares, e.g. ``(24,)`` or ``(1, 28, 28)``.
-        classes: channels that samples have beyond that (see ``feature.by_class``).
+        conditions: channels that samples have beyond that, of what they are compared by.
 
     Attributes:
         shape: with all channels.
     """
 
-    def __init__(self, shape: tuple[int, ...], classes: int = 0) -> None:
+    def __init__(self, shape: tuple[int, ...], conditions: int = 0) -> None:
         super().__init__()
-        self.shape = with_channels(shape, classes)
-        self.classes = classes
+        self.shape = with_channels(shape, conditions)
+        self.conditions = conditions
         self.register_forward_pre_hook(Critic.expect)
 
     @abstractmethod
@@ -39,7 +39,7 @@ class Critic(nn.Module, ABC):
         found = list(arguments[0].shape[1:])
         if found != list(self.shape):
             kind = "critic=convolutional" if len(found) == 3 else "critic=mlp"
-            bare = list(with_channels(found, -self.classes))
+            bare = list(with_channels(found, -self.conditions))
             remedy = f"say {kind} critic.shape={str(bare).replace(' ', '')}"
             layers = "if the feature has layers of several shapes, choose one with feature.layers"
             raise ConfigError(

@@ -16,7 +16,7 @@ class Convolutional(Critic):
         shape: ``(channels, height, width)``, sides of 8 or more.
         width: channels after the first convolution; doubles with each further one.
         max_width: where the doubling stops.
-        classes: see ``Critic``.
+        conditions: see ``Critic``.
 
     Raises:
         ConfigError: if ``shape`` is not that of an image, or a side is below 8.
@@ -27,9 +27,9 @@ class Convolutional(Critic):
         shape: tuple[int, ...],
         width: PositiveInt = 32,
         max_width: PositiveInt = 256,
-        classes: NonNegativeInt = 0,
+        conditions: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(shape, classes)
+        super().__init__(shape, conditions)
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise ConfigError(
                 "CFG-VALUE", f"critic.shape: {list(shape)}; wants [C, H, W] with sides >= 8, or critic=mlp"

@@ -17,7 +17,7 @@ class MLP(Critic):
         shape: shape of one sample.
         hidden_dim: width of the hidden layers.
         depth: number of hidden layers.
-        classes: see ``Critic``.
+        conditions: see ``Critic``.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class MLP(Critic):
         shape: tuple[int, ...],
         hidden_dim: PositiveInt = 384,
         depth: PositiveInt = 3,
-        classes: NonNegativeInt = 0,
+        conditions: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(shape, classes)
+        super().__init__(shape, conditions)
         self.net = mlp(math.prod(self.shape), hidden_dim, 1, depth, partial(nn.LeakyReLU, 0.2))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ class Sequence(Critic):
         shape: ``(length, channels)``: a distribution over tokens at each position.
         width: channels after each convolution.
         depth: number of convolutions; each but the first halves the length.
-        classes: see ``Critic``.
+        conditions: see ``Critic``.
 
     Raises:
         ConfigError: if ``shape`` is not that of a text, or too short.
@@ -25,9 +25,9 @@ class Sequence(Critic):
         shape: tuple[int, ...],
         width: PositiveInt = 128,
         depth: PositiveInt = 3,
-        classes: NonNegativeInt = 0,
+        conditions: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(shape, classes)
+        super().__init__(shape, conditions)
         if len(shape) != 2 or shape[0] < 2 ** (depth - 1):
             wants = f"[length, channels] with a length of {2 ** (depth - 1)} or more, or critic=mlp"
             raise ConfigError("CFG-VALUE", f"critic.shape: {list(shape)}; wants {wants}")

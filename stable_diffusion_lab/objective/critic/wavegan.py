@@ -22,7 +22,7 @@ class WaveGAN(Critic):
         shape: ``(C, T)``, T > 16.
         width: channels after the first convolution; doubles with each further one.
         max_width: where the doubling stops.
-        classes: see ``Critic``.
+        conditions: see ``Critic``.
 
     Raises:
         ConfigError: if ``shape`` is not that of a waveform, or it is too short.
@@ -33,13 +33,13 @@ class WaveGAN(Critic):
         shape: tuple[int, ...],
         width: PositiveInt = 32,
         max_width: PositiveInt = 256,
-        classes: NonNegativeInt = 0,
+        conditions: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(shape, classes)
+        super().__init__(shape, conditions)
         if len(shape) != 2 or shape[1] <= SHORT:
             wants = f"wants [C, T] with T > {SHORT}, or critic=mlp"
             raise ConfigError("CFG-VALUE", f"critic.shape: {list(shape)}; {wants}")
-        channels, length = shape[0] + classes, shape[1]
+        channels, length = shape[0] + conditions, shape[1]
         layers: list[nn.Module] = []
         while length > SHORT:
             layers += [nn.Conv1d(channels, width, KERNEL, STRIDE, KERNEL // 2 - 1), nn.LeakyReLU(0.2)]
@@ -48,8 +48,8 @@ class WaveGAN(Critic):
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * length, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.classes:  # labels come behind the samples (see ``layer.label``): here they are channels,
-            x, label = separate(x, self.classes)
+        if self.conditions:  # labels come behind the samples (see ``layer.label``): here they are channels,
+            x, label = separate(x, self.conditions)
             voices, length = x.shape[1:]  # as far apart over all times as they were behind all voices
             label = label * (voices / length) ** 0.5
             x = torch.cat([x, label[..., None].expand(-1, -1, length)], dim=1)

@@ -23,16 +23,16 @@ class Denoiser(nn.Module, ABC):
 
     Args:
         shape: shape of one point, e.g. ``(24,)`` or ``(1, 28, 28)``.
-        classes: channels that points have beyond that (see ``feature.by_class``).
+        conditions: channels that points have beyond that, of what they are compared by.
 
     Attributes:
         shape: with all channels.
     """
 
-    def __init__(self, shape: tuple[int, ...], classes: int = 0) -> None:
+    def __init__(self, shape: tuple[int, ...], conditions: int = 0) -> None:
         super().__init__()
-        self.shape = with_channels(shape, classes)
-        self.classes = classes
+        self.shape = with_channels(shape, conditions)
+        self.conditions = conditions
         self.centre = RunningMean(self.shape)
         self.variance = RunningMean()
 
@@ -89,7 +89,7 @@ class Denoiser(nn.Module, ABC):
         found = list(points.shape[1:])
         if found != list(self.shape):
             said = f"denoiser.shape: {list(self.shape)}, but points are {found}"
-            bare = list(with_channels(found, -self.classes))
+            bare = list(with_channels(found, -self.conditions))
             remedy = f"say denoiser.shape={str(bare).replace(' ', '')}, and compare one shape only"
             raise ConfigError("CFG-VALUE", f"{said}; {remedy}")
 

@@ -33,7 +33,7 @@ class Convolutional(Denoiser):
         shape: ``(channels, height, width)``, any size.
         width: channels of every hidden map.
         halvings: how often the resolution is halved.
-        classes: see ``Denoiser``.
+        conditions: see ``Denoiser``.
 
     Raises:
         ConfigError: if ``shape`` is not that of an image.
@@ -44,9 +44,9 @@ class Convolutional(Denoiser):
         shape: tuple[int, ...],
         width: PositiveInt = 32,
         halvings: NonNegativeInt = 2,
-        classes: NonNegativeInt = 0,
+        conditions: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(shape, classes)
+        super().__init__(shape, conditions)
         if len(shape) != 3:
             raise ConfigError("CFG-VALUE", f"denoiser.shape: {list(shape)}; wants [C, H, W], or denoiser=mlp")
         self.level = LevelEmbedding(width)

@@ -29,7 +29,7 @@ class MLP(Denoiser):
         shape: shape of one point.
         hidden_dim: width of the residual stream.
         blocks: number of residual blocks.
-        classes: see ``Denoiser``.
+        conditions: see ``Denoiser``.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class MLP(Denoiser):
         shape: tuple[int, ...],
         hidden_dim: PositiveInt = 256,
         blocks: NonNegativeInt = 2,
-        classes: NonNegativeInt = 0,
+        conditions: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(shape, classes)
+        super().__init__(shape, conditions)
         self.level = LevelEmbedding(hidden_dim)
         self.enter = nn.Linear(math.prod(self.shape), hidden_dim)
         self.blocks = nn.ModuleList(Block(hidden_dim) for _ in range(blocks))

@@ -37,7 +37,7 @@ class ByClass(Feature):
 
     Args:
         inner: makes the points.
-        classes: of the generator and of the data.
+        conditions: the generator's and the data's classes, a channel each.
         weight: see above.
         bank: see ``Feature``; ``inner`` keeps none of its own.
 
@@ -46,15 +46,19 @@ class ByClass(Feature):
     """
 
     def __init__(
-        self, inner: Feature, classes: NonNegativeInt, weight: PositiveFloat = 1.0, bank: NonNegativeInt = 0
+        self,
+        inner: Feature,
+        conditions: NonNegativeInt,
+        weight: PositiveFloat = 1.0,
+        bank: NonNegativeInt = 0,
     ) -> None:
         super().__init__(bank)
-        if classes == 0:
+        if conditions == 0:
             raise _without_classes()
         if inner.bank:
             raise ConfigError("CFG-FIT", f"feature.inner.bank: {inner.bank}; say feature.bank={inner.bank}")
         self.inner = inner
-        self.classes = classes
+        self.conditions = conditions
         self.weight = weight
 
     def compare(self, model: Pair, batch: Batch, draft: Draft) -> list[Comparison]:
@@ -63,13 +67,13 @@ class ByClass(Feature):
             raise _without_classes()
         if batch.label is None:
             raise _without_labels("the batch")
-        generated, real = one_hot(drawn, self.classes), one_hot(batch.label, self.classes)
+        generated, real = one_hot(drawn, self.conditions), one_hot(batch.label, self.conditions)
         pairs = self.inner.compare(model, batch, draft)
         return [Comparison(append(x, generated), append(y, real)) for x, y in pairs]
 
     def scale(self, pairs: list[Comparison]) -> list[Comparison]:
         """Scale the points as the inner feature does, and then the classes by the real points' distances."""
-        generated, real = ([separate(x, self.classes) for x in side] for side in zip(*pairs, strict=True))
+        generated, real = ([separate(x, self.conditions) for x in side] for side in zip(*pairs, strict=True))
         points = self.inner.scale([Comparison(x, y) for (x, _), (y, _) in zip(generated, real, strict=True)])
         lengths = [self.length(y) for _, y in points]
         return [
