@@ -11,8 +11,8 @@ class Observation(NamedTuple):
 
     Attributes:
         sample: what was observed, ``[B, ...]`` like the clean samples; 0 where nothing was.
-        seen: 1 where anything was observed, 0 where not; float, ``[B, 1, ...]``.
-        exact: 1 where the observation is the clean sample itself, 0 elsewhere; float, ``[B, 1, ...]``.
+        seen: 1 where anything was observed, 0 where not; float, ``[B, 1, ...]``, of texts ``[B, L, 1]``.
+        exact: 1 where the observation is the clean sample itself, 0 elsewhere; of the same shape.
     """
 
     sample: Tensor

@@ -44,28 +44,22 @@ class Pair(nn.Module):
 
     def code(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """What the generator draws, ``[B, *generator.shape]``, from noise ``[B, generator.noise_dim]``."""
-        return self.generator(noise) if observed is None else self.generator(noise, observed)
+        looks = observed is not None and self.generator.observes
+        return self.generator(noise, observed) if looks else self.generator(noise)
 
-    def draft(
-        self, noise: Tensor, observed: Observation | None = None, begin: Tensor | None = None
-    ) -> Tensor:
+    def draft(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """Draft samples ``[B, *refiner.shape]`` from noise ``[B, noise_dim]``.
 
         Args:
             noise: standard normal.
             observed: what is known of the samples.
-            begin: first entries ``[m, ...]`` of all of them (see ``Refiner.draw``).
         """
         told, drawing = self.split(noise)
-        drawn = self.space.render(self.code(told, observed), self.refiner, drawing, begin)
-        return self.complete(begun(drawn, begin), observed)
+        drawn = self.space.render(self.code(told, observed), self.refiner, drawing, observed)
+        return self.complete(drawn, observed)
 
     def refine(
-        self,
-        draft: Tensor,
-        observed: Observation | None = None,
-        noise: Tensor | None = None,
-        begin: Tensor | None = None,
+        self, draft: Tensor, observed: Observation | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """Correct drafts, ``[B, *refiner.shape]`` to the same.
 
@@ -74,12 +68,10 @@ class Pair(nn.Module):
             observed: what is known of them.
             noise: what they were drafted from, ``[B, noise_dim]``; without it the refinement is the most
                 probable one.
-            begin: what they were drafted with.
         """
-        drawn = (
-            self.refiner(draft) if noise is None else self.refiner.redraw(draft, self.split(noise)[1], begin)
-        )
-        return self.complete(begun(drawn, begin), observed)
+        if noise is None:
+            return self.complete(self.refiner(draft), observed)
+        return self.complete(self.refiner.redraw(draft, self.split(noise)[1], observed), observed)
 
     def complete(self, sample: Tensor, observed: Observation | None) -> Tensor:
         """Samples ``[B, *refiner.shape]`` with what is known exactly put into them."""
@@ -165,8 +157,7 @@ class Pair(nn.Module):
             rng = torch.Generator().manual_seed(fold(seed))
             noise = search(self.draft, noise, observed, rng)
         with torch.no_grad():
-            given = observed if self.generator.observes else None
-            draft = self.complete(self.draft(noise, given), observed)
+            draft = self.draft(noise, observed)
             refined = self.refine(draft, observed)
         return Sample(draft.unflatten(0, (len(x), n)), refined.unflatten(0, (len(x), n)))
 
@@ -174,10 +165,3 @@ class Pair(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
-
-
-def begun(x: Tensor, begin: Tensor | None) -> Tensor:
-    """Samples ``[B, L, ...]`` with their first entries replaced by ``[m, ...]``."""
-    if begin is None:
-        return x
-    return torch.cat([begin.expand(len(x), *begin.shape), x[:, len(begin) :]], dim=1)

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stable_diffusion_lab.batch import Batch, Draft
+from stable_diffusion_lab.batch import Batch, Draft, Observation
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
@@ -349,42 +349,46 @@ def writing(*more: str) -> Pair:
     return Pair(MLP(3, 8, (16,)), refiner, Latents()).eval()
 
 
-def tokens(*numbers: int) -> Tensor:
-    return functional.one_hot(torch.tensor(numbers), 11).float()
+def beginning(*numbers: int) -> Observation:
+    """The first of 16 tokens are known."""
+    known = (torch.arange(16) < len(numbers)).float()[None, :, None]
+    shown = functional.one_hot(torch.tensor(numbers + (0,) * (16 - len(numbers))), 11).float()
+    return Observation(shown * known, known, known)
 
 
 def test_what_is_written_after_a_beginning_is_what_the_likelihood_expects_after_it() -> None:
     pair = writing("refiner.temperature=0.8", "refiner.refined_temperature=0.2")
     noise = pair.noise(40, seed=1)
-    for begin in (tokens(3, 5, 5), tokens(9)):
-        draft = pair.draft(noise, begin=begin)
-        refined = pair.refine(draft, noise=noise, begin=begin)
+    for numbers in ((3, 5, 5), (9,)):
+        observed = beginning(*numbers)
+        draft = pair.draft(noise, observed)
+        refined = pair.refine(draft, observed, noise)
         told, drawing = pair.split(noise)
         latents = {"draft": pair.code(told), "refined": pair.refiner.encode(draft).mean}
         for x, h, temperature in ((draft, latents["draft"], 0.8), (refined, latents["refined"], 0.2)):
-            assert torch.equal(x[:, : len(begin)], begin.expand(40, -1, -1))
+            assert (x[:, : len(numbers)].argmax(dim=2) == torch.tensor(numbers)).all()
             scores = pair.refiner.logits(h, x) / temperature
-            for place in range(len(begin), 16):
+            for place in range(len(numbers), 16):
                 assert torch.equal(x[:, place], drawn(scores[:, place], drawing[:, place]))
 
 
 def test_what_follows_depends_on_the_beginning() -> None:
     pair = writing()
     noise = pair.noise(40, seed=1)
-    follows = [pair.draft(noise, begin=begin)[:, 3:] for begin in (tokens(3, 5, 5), tokens(9, 2, 1))]
+    follows = [pair.draft(noise, observed)[:, 3:] for observed in (beginning(3, 5, 5), beginning(9, 2, 1))]
     laid_over = pair.draft(noise)[:, 3:]
     assert not torch.equal(*follows) and not torch.equal(follows[0], laid_over)
-    torch.testing.assert_close(pair.draft(noise, begin=pair.draft(noise)[0, :0]), pair.draft(noise))
+    torch.testing.assert_close(pair.draft(noise, beginning()), pair.draft(noise))
 
 
 @pytest.mark.parametrize("name", ["transformer", "gru"])
 def test_over_texts_that_are_written_at_once_a_beginning_is_laid(name: str) -> None:
     pair = Pair(MLP(3, 8, (16,)), text_refiner(name), Latents()).eval()
-    noise, begin = pair.noise(4, seed=1), tokens(3, 5, 5)
-    draft = pair.draft(noise, begin=begin)
+    noise, observed = pair.noise(4, seed=1), beginning(3, 5, 5)
+    draft = pair.draft(noise, observed)
     torch.testing.assert_close(draft[:, 3:], pair.draft(noise)[:, 3:])
-    for x in (draft, pair.refine(draft, noise=noise, begin=begin)):
-        assert torch.equal(x[:, :3], begin.expand(4, -1, -1))
+    for x in (draft, pair.refine(draft, observed, noise)):
+        assert (x[:, :3].argmax(dim=2) == torch.tensor([3, 5, 5])).all()
 
 
 def test_temperatures_are_multiplied_and_cold_text_is_more_probable() -> None:
@@ -433,12 +437,12 @@ def test_samples_of_a_run_go_on_from_the_prompt() -> None:
     pair, tokenizer = writing(), Characters(11)
     tokenizer.learn(["abcdefghi"])
     text = modality.Text(tokenizer)
-    begin = text.prompt("abba", 16)
-    found = draw(pair, text, 12, seed=4, batch_size=5, begin=begin)
-    noise, first = pair.noise(12, seed=4), text.to_sample(begin[None])[0]
-    draft = pair.draft(noise, begin=first)
+    observed = text.prompt("abba", 16)
+    found = draw(pair, text, 12, seed=4, batch_size=5, known=observed)
+    noise = pair.noise(12, seed=4)
+    draft = pair.draft(noise, observed)
     assert torch.equal(found.draft, text.to_stored(draft))
-    assert torch.equal(found.refined, text.to_stored(pair.refine(draft, noise=noise, begin=first)))
+    assert torch.equal(found.refined, text.to_stored(pair.refine(draft, observed, noise)))
     assert all(line.startswith("abba") for line in text.texts(found.refined))
 
 

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Sample
+from stable_diffusion_lab.batch import Observation, Sample
 from stable_diffusion_lab.command.load import load, stored_config, stored_modality
 from stable_diffusion_lab.error import ConfigError, DiskError
 from stable_diffusion_lab.modality.base import Modality, png
@@ -39,11 +39,11 @@ def sample(config: DictConfig) -> None:
         raise ConfigError("CFG-RUN", f"{config.run} draws nothing by itself, it restores; {remedy}")
     if config.temperature is not None:
         trained.model.refiner.temper(config.temperature)
-    begin = None
+    given = None
     if config.prompt is not None:
-        begin = trained.modality.prompt(config.prompt, trained.model.refiner.shape[0])
+        given = trained.modality.prompt(config.prompt, trained.model.refiner.shape[0])
     model, modality = trained.model, trained.modality
-    drawn = draw(model, modality, config.n, config.seed, config.batch_size, config.label, begin)
+    drawn = draw(model, modality, config.n, config.seed, config.batch_size, config.label, given)
     WRITERS[out.suffix].write(out, drawn, modality)
     each = "x".join(map(str, drawn.refined.shape[1:]))
     print(
@@ -66,20 +66,19 @@ def draw(
     seed: int,
     batch_size: int,
     label: int | None = None,
-    begin: Tensor | None = None,
+    known: Observation | None = None,
 ) -> Sample:
     """Samples ``[n, ...]`` as they are stored, on the CPU.
 
-    They are those of ``Pair.generate``, whatever the batch size. Where a beginning ``[m]`` is given, drafts
-    and refinements have it, and follow from it where the refiner writes one entry after another.
+    They are those of ``Pair.generate``, whatever the batch size. Where something is ``known`` of one sample,
+    all have it, drafts and refinements, and follow from it where the refiner writes one entry after another.
     """
-    device = model.device
-    first = None if begin is None else modality.to_sample(begin[None].to(device))[0]
     drafts, refined = [], []
-    for part in model.noise(n, seed, label).to(device).split(batch_size):
-        draft = model.draft(part, begin=first)
+    for part in model.noise(n, seed, label).to(model.device).split(batch_size):
+        observed = known and known.rows(torch.zeros(len(part), dtype=torch.int64)).to(model.device)
+        draft = model.draft(part, observed)
         drafts.append(modality.to_stored(draft).cpu())
-        refined.append(modality.to_stored(model.refine(draft, noise=part, begin=first)).cpu())
+        refined.append(modality.to_stored(model.refine(draft, observed, part)).cpu())
     return Sample(torch.cat(drafts), torch.cat(refined))
 
 

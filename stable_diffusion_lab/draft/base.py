@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.frozen import frozen
 from stable_diffusion_lab.refiner.base import Refiner
@@ -41,7 +42,11 @@ class DraftSpace(ABC):
 
     @abstractmethod
     def render(
-        self, code: Tensor, refiner: Refiner, noise: Tensor | None = None, begin: Tensor | None = None
+        self,
+        code: Tensor,
+        refiner: Refiner,
+        noise: Tensor | None = None,
+        observed: Observation | None = None,
     ) -> Tensor:
         """Turn the generator's output ``[B, *generator.shape]`` into samples ``[B, *refiner.shape]``.
 
@@ -50,7 +55,7 @@ class DraftSpace(ABC):
             refiner: of the pair.
             noise: what a sample is drawn by, ``[B, refiner.noise_dim]`` (see ``Refiner.draw``); without it
                 the gradient passes.
-            begin: what a sample that is drawn goes on from (see ``Refiner.draw``).
+            observed: what is known of a sample that is drawn (see ``Refiner.draw``).
         """
 
     @abstractmethod

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.draft.base import Completion, DraftSpace
 from stable_diffusion_lab.refiner.base import Refiner
 
@@ -20,9 +21,13 @@ class Latents(DraftSpace):
         super().__init__(stages)
 
     def render(
-        self, code: Tensor, refiner: Refiner, noise: Tensor | None = None, begin: Tensor | None = None
+        self,
+        code: Tensor,
+        refiner: Refiner,
+        noise: Tensor | None = None,
+        observed: Observation | None = None,
     ) -> Tensor:
-        return refiner.decode(code) if noise is None else refiner.draw(code, noise, begin)
+        return refiner.decode(code) if noise is None else refiner.draw(code, noise, observed)
 
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
         return refiner.encode(clean).mean

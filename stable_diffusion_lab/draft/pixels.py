@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.draft.base import Completion, DraftSpace
 from stable_diffusion_lab.refiner.base import Refiner
 
@@ -15,7 +16,11 @@ class Pixels(DraftSpace):
         super().__init__(stages)
 
     def render(
-        self, code: Tensor, refiner: Refiner, noise: Tensor | None = None, begin: Tensor | None = None
+        self,
+        code: Tensor,
+        refiner: Refiner,
+        noise: Tensor | None = None,
+        observed: Observation | None = None,
     ) -> Tensor:
         return code
 

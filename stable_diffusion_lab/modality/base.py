@@ -9,6 +9,7 @@ import numpy
 from PIL import Image
 from torch import Tensor
 
+from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.file.base import MaskSpec, Reader
 
@@ -80,8 +81,8 @@ class Modality(ABC):
             "CFG-FIT", f"run: its samples are {self.noun}, and no files of such can be restored"
         )
 
-    def prompt(self, text: str, length: int) -> Tensor:
-        """The beginning of a sample of ``length`` entries as it is stored, ``[n]``.
+    def prompt(self, text: str, length: int) -> Observation:
+        """What is known of one sample of ``length`` entries whose beginning is given.
 
         Raises:
             ConfigError: if samples have no beginning that could be given.

@@ -7,7 +7,9 @@ import numpy
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn import functional
 
+from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.layer.label import one_hot
@@ -66,8 +68,8 @@ class Text(Modality):
         """Characters, whatever the tokens are; the end of a text is none."""
         return {"character": torch.tensor([len(text) for text in self.texts(stored)])}
 
-    def prompt(self, text: str, length: int) -> Tensor:
-        """Tokens ``[n]`` of the beginning of a text.
+    def prompt(self, text: str, length: int) -> Observation:
+        """The first of ``length`` tokens are known, of one text.
 
         Raises:
             DataError: if it is empty, fills the whole sample of ``length`` tokens, or has characters that
@@ -81,7 +83,9 @@ class Text(Modality):
         if not 0 < len(tokens) < length:
             message = f"prompt: {len(tokens)} tokens; a sample of the run has {length}, at least one to write"
             raise DataError("DATA-PROMPT", message)
-        return tokens
+        known = (torch.arange(length) < len(tokens)).float()[None, :, None]
+        beginning = self.to_sample(functional.pad(tokens, (0, length - len(tokens)))[None])
+        return Observation(beginning * known, known, known)
 
     def array(self, stored: Tensor) -> numpy.ndarray:
         """N x L token numbers."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, PositiveInt
 from stable_diffusion_lab.layer.label import one_hot
 from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
@@ -102,34 +103,39 @@ class Autoregressive(Sequence):
     def decode(self, h: Tensor) -> Tensor:
         return self.write(h, lambda scores, place: scores.softmax(dim=-1))
 
-    def draw(self, h: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
-        return self.write(h, lambda scores, place: drawn(scores / self.temperature, noise[:, place]), begin)
+    def draw(self, h: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
+        return self.write(h, sampler(noise, self.temperature), observed)
 
-    def redraw(self, x: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
-        sharper = self.refined_temperature
-        h = self.encode(x).mean
-        return self.write(h, lambda scores, place: drawn(scores / sharper, noise[:, place]), begin)
+    def redraw(self, x: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
+        return self.write(self.encode(x).mean, sampler(noise, self.refined_temperature), observed)
 
     def temper(self, factor: float) -> None:
         self.temperature *= factor
         self.refined_temperature *= factor
 
     def write(
-        self, h: Tensor, choose: Callable[[Tensor, int], Tensor], begin: Tensor | None = None
+        self, h: Tensor, choose: Callable[[Tensor, int], Tensor], observed: Observation | None = None
     ) -> Tensor:
         """Texts ``[B, L, V]`` of latents, each token chosen by its scores ``[B, V]`` and its place.
 
-        What follows a token follows from its most probable value. The first tokens are ``begin``, ``[m, V]``.
+        What follows a token follows from its most probable value. Tokens that are known are not chosen.
         """
-        given = [] if begin is None else [token.expand(len(h), -1) for token in begin]
         state, told = self.plan(h)
         before = self.start.expand(len(h), -1)
         found: list[Tensor] = []
         for place in range(self.length):
             out, state = self.decoder(torch.cat([before, told[:, place]], dim=1)[:, None], state)
-            found.append(given[place] if place < len(given) else choose(self.leave(out[:, 0]), place))
-            before = most_probable(found[-1]) @ self.embedding
+            token = choose(self.leave(out[:, 0]), place)
+            if observed is not None:
+                token = torch.where(observed.exact[:, place] > 0, observed.sample[:, place], token)
+            found.append(token)
+            before = most_probable(token) @ self.embedding
         return torch.stack(found, dim=1)
+
+
+def sampler(noise: Tensor, temperature: float) -> Callable[[Tensor, int], Tensor]:
+    """Draws the token at a place from scores ``[B, V]``, by noise ``[B, L]``."""
+    return lambda scores, place: drawn(scores / temperature, noise[:, place])
 
 
 def drawn(scores: Tensor, noise: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.posterior import Posterior
 
@@ -54,7 +55,7 @@ class Refiner(nn.Module, ABC):
         """Refine drafts ``[B, *shape]``: one pass through the posterior mean and the decoder."""
         return self.decode(self.encode(x).mean)
 
-    def draw(self, h: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
+    def draw(self, h: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """A draft as it is shown: ``[B, latent_dim]`` to ``[B, *shape]``.
 
         Of numbers that is the mean of p(x | h). Of tokens the mean is none, and one is drawn.
@@ -62,13 +63,14 @@ class Refiner(nn.Module, ABC):
         Args:
             h: latents.
             noise: ``[B, noise_dim]`` standard normal, of which the sample is a function.
-            begin: first entries ``[m, ...]`` of all samples, for a refiner that writes one by one: what
-                it writes follows from them. Others need not look, ``Pair`` puts them over what they make.
+            observed: what is known of the samples, for a refiner that writes one entry after another: what
+                it writes follows from what is known before. Others need not look, ``Pair`` puts what is
+                known into whatever they make.
         """
         return self.decode(h)
 
-    def redraw(self, x: Tensor, noise: Tensor, begin: Tensor | None = None) -> Tensor:
-        """The refinement of drafts ``[B, *shape]`` that ``noise`` and ``begin`` drew, as it is shown."""
+    def redraw(self, x: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
+        """The refinement of drafts ``[B, *shape]`` that ``noise`` drew, as it is shown."""
         return self(x)
 
     def temper(self, factor: float) -> None:
