@@ -12,6 +12,7 @@ from pathlib import Path
 import parts
 import pytest
 
+from stable_diffusion_lab.training import run_folder
 from stable_diffusion_lab.training.checkpoint import latest
 from stable_diffusion_lab.training.checkpoint_file import read
 
@@ -66,7 +67,8 @@ def test_two_devices_make_one_run_folder_and_one_device_goes_on(tmp_path: Path) 
     steps = [line["step"] for line in lines if not any(key.startswith("health/") for key in line)]
     assert steps == [5, 10, 10], "each value is logged once, not once by each rank"
     assert done.stdout.count("sdlab sample") == 1
-    assert not (run / "lock").exists()
+    with run_folder.locked(run):
+        pass
 
     words = [f"resume={run}", "trainer.devices=1", "trainer.max_steps=15", "batch_size=50"]
     done = run_sdlab(*words)
@@ -87,7 +89,8 @@ def test_a_signal_to_one_rank_stops_both(tmp_path: Path) -> None:
     stopped = re.search(r"stopped by SIGTERM at batch (\d+), saved", errors)
     assert stopped and read(latest(log.parent))["batches_seen"] == int(stopped[1])
     assert ends(child)
-    assert not (log.parent / "lock").exists()
+    with run_folder.locked(log.parent):
+        pass
 
 
 def wait_for_log(folder: Path, run: "subprocess.Popen[str]") -> Path:

@@ -16,6 +16,7 @@ from stable_diffusion_lab.command.load import load, pick
 from stable_diffusion_lab.command.sample import draw
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.modality import image
+from stable_diffusion_lab.training import run_folder
 
 SMALL = [
     "trainer.max_steps=20",
@@ -47,6 +48,7 @@ def test_run_folder_is_complete(trained: tuple[Path, str]) -> None:
         "checkpoints/step-00000010.ckpt",
         "checkpoints/step-00000020.ckpt",
         "command.txt",
+        ".lock",
         "config.yaml",
         "metrics.jsonl",
         "modality.json",
@@ -189,8 +191,8 @@ def test_mistakes_are_one_line_with_their_own_code(
     assert fails("sample", f"run={run}", "temperature=0")[0] == 2
     assert fails("restore", f"run={tmp_path}/none", "input=x.png")[0] == 2
     assert fails("restore", f"run={run}", "input=x.png")[0] == 3
-    (run / "lock").write_text("1 elsewhere")
-    code, line = fails("train", f"resume={run}")
+    with run_folder.locked(run):
+        code, line = fails("train", f"resume={run}")
     assert code == 2 and "RUN-LOCKED" in line
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("latent_dim: 16", "latent_dim: 15"))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -41,20 +40,13 @@ def test_second_training_in_a_folder_is_refused_while_the_first_lives(tmp_path: 
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "in\n"
-        with pytest.raises(ConfigError, match=f"{other.pid} on {socket.gethostname()}") as caught:
+        with pytest.raises(ConfigError, match="in use by another training") as caught:
             run_folder.locked(tmp_path).__enter__()
         assert (caught.value.tag, caught.value.exit_code) == ("RUN-LOCKED", 2)
         other.kill()
-    assert (tmp_path / "lock").exists(), "a killed process leaves its lock"
-    with run_folder.locked(tmp_path):
-        assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()} ")
-    assert not (tmp_path / "lock").exists()
-
-
-def test_lock_of_another_host_holds(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text("1 elsewhere")
-    with pytest.raises(ConfigError, match=r"1 on elsewhere.*delete"), run_folder.locked(tmp_path):
-        pass
+    for _ in range(2):
+        with run_folder.locked(tmp_path):
+            pass
 
 
 def test_ranks_find_the_folder_of_rank_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

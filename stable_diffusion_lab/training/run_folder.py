@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import re
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from stable_diffusion_lab.error import ConfigError, DiskError, DistributedError
 from stable_diffusion_lab.training.atomic import write_atomically
@@ -130,31 +131,18 @@ def revision() -> str | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep a second training out of the folder. The lock of a process that has died is taken over.
+    """Keep a second training out of the folder. The system lets go of the lock of a process that has died.
 
     Raises:
         ConfigError: if another process trains in the folder.
     """
-    lock = path / "lock"
-    if lock.exists() and _abandoned(lock):
-        lock.unlink()
+    lock = FileLock(path / ".lock")
     try:
-        with open(lock, "x", encoding="utf-8") as file:
-            file.write(f"{os.getpid()} {socket.gethostname()}")
-    except FileExistsError as error:
-        owner = " on ".join(lock.read_text(encoding="utf-8").split()) or "?"
-        rest = f"if that process is gone, delete {lock}"
-        raise ConfigError("RUN-LOCKED", f"{path} is in use by process {owner}; {rest}") from error
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        message = f"{path} is in use by another training; end it, or wait until it has ended"
+        raise ConfigError("RUN-LOCKED", message) from error
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-
-
-def _abandoned(lock: Path) -> bool:
-    """Whether the owner is known to be dead: it was on this host, and there is no such process.
-
-    A process with our own number cannot be another one: a restarted container counts from one again.
-    """
-    pid, _, host = lock.read_text(encoding="utf-8").partition(" ")
-    return host == socket.gethostname() and (int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists())
+        lock.release()
