@@ -1,5 +1,7 @@
-"""What comments of damages and fidelities say to type starts a training."""
+"""What README, and comments of damages and fidelities, say to type is understood."""
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +62,14 @@ def test_the_line_in_a_comment_passes_the_rehearsal(group: str, name: str, place
     rehearse(config, data, None)
     for node in config.fidelity.values():
         build(node).try_out(data.modality.to_sample(data.test.samples[:1]))
+
+
+README = (parts.CONF.parent / "README.md").read_text()
+LINES = re.findall(r"^sdlab .*", README, re.M)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_lines_of_the_readme_are_understood(line: str) -> None:
+    _, verb, *words = shlex.split(line, comments=True)
+    words = [word for word in words if word not in ("-m", "seed=0,1,2")]
+    check(verb, compose(verb, words))
