@@ -5,13 +5,15 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from stable_diffusion_lab.layer.distance import distance, squared_distance, typical_distance
+from stable_diffusion_lab.layer.distance import Targets, typical_distance
+from stable_diffusion_lab.layer.rows import Blocks, row_blocks
 from stable_diffusion_lab.objective.drift import Drift, affinity, difference
 from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.field import VectorField
 from stable_diffusion_lab.objective.kernel.laplace import Laplace
 from stable_diffusion_lab.objective.sharp_drift import SharpDrift
-from stable_diffusion_lab.objective.sinkhorn import Sinkhorn, plan
+from stable_diffusion_lab.objective.sinkhorn import Sinkhorn
+from stable_diffusion_lab.objective.sinkhorn import plan as plan_of_blocks
 
 SAMPLES, LAPLACE = Identity(), Laplace()
 FIELDS = [Drift(SAMPLES, LAPLACE), Sinkhorn(SAMPLES), SharpDrift(SAMPLES, LAPLACE)]
@@ -20,6 +22,11 @@ DTYPES = [torch.float32, torch.float64]
 
 def cloud(n: int, dim: int = 3, seed: int = 0) -> Tensor:
     return torch.randn(n, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def plan(cost: Tensor, temperature: float, iterations: int) -> Tensor:
+    logits = Blocks(row_blocks(cost, cost.shape[1]), (-cost / temperature).log_softmax(1).__getitem__)
+    return torch.cat(list(plan_of_blocks(logits, iterations)))
 
 
 def direction(objective: VectorField, x: Tensor, y: Tensor) -> Tensor:
@@ -31,9 +38,9 @@ def test_distances_are_those_of_subtraction_near_zero_and_far_from_the_origin(dt
     x = (cloud(30, 50) + 10).to(dtype)
     y = torch.cat([x[:10] + 1e-3, (cloud(10, 50, seed=1) + 10).to(dtype)])
     exact = (x[:, None].double() - y[None].double()).norm(dim=2)
-    torch.testing.assert_close(distance(x, y).double(), exact, rtol=1e-5, atol=1e-8)
-    torch.testing.assert_close(squared_distance(x, y).double(), exact.square(), rtol=1e-5, atol=1e-8)
-    assert (distance(x, x).diagonal() < 1e-5 * exact.mean()).all()
+    torch.testing.assert_close(Targets(y).distance(x).double(), exact, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(Targets(y).squared_distance(x).double(), exact.square(), rtol=1e-5, atol=1e-8)
+    assert (Targets(x).distance(x).diagonal() < 1e-5 * exact.mean()).all()
     torch.testing.assert_close(
         typical_distance(x, y).double(), exact.square().mean().sqrt(), rtol=1e-4, atol=0
     )
@@ -41,8 +48,8 @@ def test_distances_are_those_of_subtraction_near_zero_and_far_from_the_origin(dt
 
 def test_distance_has_a_gradient_even_between_equal_points() -> None:
     x = cloud(4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda points: distance(points, cloud(5, seed=1)), x)
-    (slope,) = torch.autograd.grad(distance(x, x).sum(), x)
+    assert torch.autograd.gradcheck(Targets(cloud(5, seed=1)).distance, x)
+    (slope,) = torch.autograd.grad(Targets(x).distance(x).sum(), x)
     assert slope.isfinite().all()
 
 
@@ -120,7 +127,7 @@ def test_sinkhorn_field_has_no_bias_where_both_distributions_are_equal() -> None
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_plan_has_both_marginals(dtype: torch.dtype) -> None:
-    cost = squared_distance(cloud(12), cloud(30, seed=1)).to(dtype)
+    cost = Targets(cloud(30, seed=1)).squared_distance(cloud(12)).to(dtype)
     p = plan(cost, 0.5, 2000)
     torch.testing.assert_close(p.sum(1), torch.ones(12, dtype=dtype))
     torch.testing.assert_close(p.sum(0), torch.full((30,), 12 / 30, dtype=dtype), rtol=1e-4, atol=0)
@@ -128,7 +135,7 @@ def test_plan_has_both_marginals(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("iterations", [1, 2, 10])
 def test_plan_equals_sinkhorn_on_logarithms(iterations: int) -> None:
-    cost = squared_distance(cloud(12), cloud(20, seed=1))
+    cost = Targets(cloud(20, seed=1)).squared_distance(cloud(12))
     log_p = (-cost / 0.3).log_softmax(1)
     for _ in range(iterations):
         log_p = log_p.log_softmax(0).log_softmax(1)
@@ -136,7 +143,7 @@ def test_plan_equals_sinkhorn_on_logarithms(iterations: int) -> None:
 
 
 def test_cold_plan_is_the_optimal_assignment() -> None:
-    cost = squared_distance(cloud(12), cloud(12, seed=1))
+    cost = Targets(cloud(12, seed=1)).squared_distance(cloud(12))
     rows, columns = linear_sum_assignment(cost.numpy())
     p = plan(cost, 0.01, 3000)
     torch.testing.assert_close(p[rows, columns], torch.ones(12, dtype=torch.float64), rtol=0, atol=0.01)
@@ -145,7 +152,8 @@ def test_cold_plan_is_the_optimal_assignment() -> None:
 def test_affinity_is_normalised_by_rows_and_columns() -> None:
     logits = cloud(5, 8)
     e = logits.exp()
-    torch.testing.assert_close(affinity(logits), e / (e.sum(1, keepdim=True) * e.sum(0)).sqrt())
+    expected = e / (e.sum(1, keepdim=True) * e.sum(0)).sqrt()
+    torch.testing.assert_close(affinity(logits, logits.logsumexp(0)), expected)
 
 
 def test_drift_flips_its_sign_when_the_sets_swap_roles() -> None:

@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import laplacian_kernel, rbf_kernel
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.distance import distance
+from stable_diffusion_lab.layer.distance import Targets
 from stable_diffusion_lab.objective.discrepancy import Discrepancy, Similarity
 from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.kernel.base import Kernel
@@ -73,7 +73,7 @@ def test_the_slope_of_the_companion_is_the_kernel_times_the_difference(kernel: K
 def test_kernels_equal_those_of_sklearn() -> None:
     """Its Laplacian takes the city-block distance, which is the Euclidean one on the line."""
     x, y, h = cloud(6, 1), cloud(8, 1, seed=1), 0.7
-    away, (a, b) = distance(x, y) / h, (x.numpy(), y.numpy())
+    away, (a, b) = Targets(y).distance(x) / h, (x.numpy(), y.numpy())
     for kernel, expected in (
         (Laplace(), laplacian_kernel(a, b, gamma=1 / h)),
         (Gaussian(), rbf_kernel(a, b, gamma=1 / (2 * h**2))),
@@ -99,7 +99,7 @@ def test_a_kernel_without_a_companion_is_refused_where_one_is_wanted(alpha: floa
 
 
 def attraction(kernel: Kernel, x: Tensor, y: Tensor, width: float) -> Tensor:
-    return shift(kernel, distance(x, y) / width, x, y)
+    return shift(kernel, Targets(y).distance(x) / width, x, y)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -113,7 +113,7 @@ def test_sharp_attraction_is_conservative(kernel: Kernel) -> None:
 
 def mean_shift(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
     """The displacement normalised by the kernel itself, as in drift."""
-    return kernel.log_value(distance(x, y)).softmax(1) @ y - x
+    return kernel.log_value(Targets(y).distance(x)).softmax(1) @ y - x
 
 
 @pytest.mark.parametrize("kernel", [Laplace(), RationalQuadratic(1.5)])

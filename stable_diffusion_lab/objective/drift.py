@@ -1,33 +1,42 @@
 """Drift: attraction to the data and repulsion among the drafts, by kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.layer.distance import FAR, distance
+from stable_diffusion_lab.layer.distance import Targets, in_widths
+from stable_diffusion_lab.layer.rows import Blocks, log_column_sums, row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
 from stable_diffusion_lab.objective.kernel.base import Kernel
 
 
-def affinity(logits: Tensor) -> Tensor:
-    """Kernel values normalised over rows and columns alike, ``[N, K]`` to the same.
+def affinity(logits: Tensor, log_columns: Tensor) -> Tensor:
+    """Kernel values normalised over rows and columns alike.
 
     A_ij = E_ij / sqrt(rowsum_i colsum_j) with E = exp(logits), computed on logarithms.
+
+    Args:
+        logits: some rows ``[..., n, K]``.
+        log_columns: log colsum ``[..., K]``, over all rows.
+
+    Returns:
+        ``[..., n, K]``.
     """
-    log_affinity = logits.log_softmax(dim=0).add_(logits.log_softmax(dim=1)).mul_(0.5)
+    log_affinity = logits - logits.logsumexp(-1, keepdim=True) / 2
+    log_affinity -= log_columns[..., None, :] / 2
     return log_affinity.clamp_min_(smallest_log(logits.dtype)).exp_()
 
 
 def difference(attraction: Tensor, repulsion: Tensor, real: Tensor, generated: Tensor) -> Tensor:
-    """Anti-symmetric difference of two mean shifts, ``[N, D]`` (arXiv 2602.04770, section 3).
+    """Anti-symmetric difference of two mean shifts, ``[..., N, D]`` (arXiv 2602.04770, section 3).
 
-    sum_jk A_ij B_ik (y_j - x_k) for affinities A ``[N, M]`` to real points y and B ``[N, K]`` to
+    sum_jk A_ij B_ik (y_j - x_k) for affinities A ``[..., N, M]`` to real points y and B ``[..., N, K]`` to
     generated points x: swapping the roles of both sets flips the sign, so it vanishes where they agree.
     """
-    a, b = attraction.sum(1, keepdim=True), repulsion.sum(1, keepdim=True)
+    a, b = attraction.sum(-1, keepdim=True), repulsion.sum(-1, keepdim=True)
     return b * (attraction @ real) - a * (repulsion @ generated)
 
 
@@ -49,12 +58,19 @@ class Drift(VectorField):
         self.temperatures = tuple(temperatures)
 
     def field(self, generated: Tensor, real: Tensor) -> Tensor:
-        n = len(generated)
-        away = distance(generated, torch.cat([generated, real]))
-        away = away / away.mean()
-        away[:, :n].fill_diagonal_(FAR)  # a sample must not repel itself
-        fields = []
-        for temperature in self.temperatures:
-            near = affinity(self.kernel.log_value(away / temperature))
-            fields.append(difference(near[:, n:], near[:, :n], real, generated))
-        return torch.stack(fields)
+        n, points = len(generated), torch.cat([generated, real])
+        targets, temperatures = Targets(points), generated.new_tensor(self.temperatures)
+        blocks = row_blocks(generated, len(temperatures) * len(points))
+        distances = Blocks(blocks, lambda rows: targets.distance(generated[rows]))
+        mean = torch.stack([away.sum() for away in distances]).sum() / (n * len(points))
+
+        def logits() -> Iterator[Tensor]:
+            """log k ``[T, n, N + M]`` of each block; a sample must not repel itself."""
+            for rows, away in zip(blocks, distances, strict=True):
+                yield self.kernel.log_value(in_widths(away, mean * temperatures, rows))
+
+        log_columns, fields = log_column_sums(logits()), []
+        for block in logits():
+            near = affinity(block, log_columns)
+            fields.append(difference(near[..., n:], near[..., :n], real, generated))
+        return torch.cat(fields, dim=1)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing
 from stable_diffusion_lab.objective.mmd import squared_mmd
 
@@ -20,4 +21,4 @@ class Energy(Comparing):
     """Energy distance: a proper scalar loss without a parameter, the plainest member of the family."""
 
     def terms(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
-        return {"generator": energy_distance(generated.flatten(1), real.flatten(1))}
+        return {"generator": energy_distance(widen(generated.flatten(1)), widen(real.flatten(1)))}

@@ -6,8 +6,9 @@ from torch import Tensor
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.bounds import Fraction, PositiveInt
 from stable_diffusion_lab.draft.base import Comparison
-from stable_diffusion_lab.layer.distance import squared_distance
+from stable_diffusion_lab.layer.distance import Targets
 from stable_diffusion_lab.layer.ranks import mean_over_ranks
+from stable_diffusion_lab.layer.rows import row_blocks
 from stable_diffusion_lab.layer.running import RunningMean
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.model import Pair
@@ -87,5 +88,10 @@ class IMLE(Objective):
 
 def nearest(pairs: list[Comparison]) -> Tensor:
     """Index of the generated point nearest to each real one, ``[M]``, by the mean over all pairs of sets."""
-    squares = [squared_distance(y, x) / y.shape[1] for x, y in pairs]
-    return torch.stack(squares).mean(dim=0).argmin(dim=1)
+    sets = [(Targets(x), y) for x, y in pairs]
+    generated, real = pairs[0]
+    found = []
+    for rows in row_blocks(real, len(generated)):
+        squares = [targets.squared_distance(y[rows]) / y.shape[1] for targets, y in sets]
+        found.append(torch.stack(squares).mean(dim=0).argmin(dim=1))
+    return torch.cat(found)

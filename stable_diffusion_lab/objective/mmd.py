@@ -2,9 +2,16 @@
 
 from torch import Tensor
 
-from stable_diffusion_lab.layer.distance import distance
+from stable_diffusion_lab.layer.distance import Targets
 from stable_diffusion_lab.layer.ranks import gather
+from stable_diffusion_lab.layer.rows import sum_over_rows
 from stable_diffusion_lab.objective.discrepancy import Discrepancy, Similarity
+
+
+def total(x: Tensor, y: Tensor, similarity: Similarity) -> Tensor:
+    """sum_ij s(|x_i - y_j|) of points ``[N, D]`` and ``[M, D]``, a scalar; the gradient is that for x."""
+    targets = Targets(y)
+    return sum_over_rows(x, len(y), lambda rows: similarity(targets.distance(rows)).sum())
 
 
 def mean_within(x: Tensor, similarity: Similarity) -> Tensor:
@@ -12,7 +19,7 @@ def mean_within(x: Tensor, similarity: Similarity) -> Tensor:
     everyone = gather(x)
     itself = similarity(x.new_zeros(()))
     pairs = len(x) * max(len(everyone) - 1, 1)
-    mean = (similarity(distance(x, everyone)).sum() - len(x) * itself) / pairs
+    mean = (total(x, everyone, similarity) - len(x) * itself) / pairs
     # Each point stands on both sides of a pair, and the gathered side carries no gradient.
     return 2 * mean - mean.detach()
 
@@ -23,7 +30,8 @@ def squared_mmd(x: Tensor, y: Tensor, similarity: Similarity) -> Tensor:
     The U-statistic of Gretton et al. (2012), eq. 3, of points ``[N, D]`` and ``[M, D]``, N, M > 1, over the
     batches of all ranks. The gradient is that for x; y is data.
     """
-    across = similarity(distance(x, gather(y))).mean()
+    everyone = gather(y)
+    across = total(x, everyone, similarity) / (len(x) * len(everyone))
     return mean_within(x, similarity) + mean_within(y, similarity).detach() - 2 * across
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat
-from stable_diffusion_lab.layer.distance import FAR, distance
+from stable_diffusion_lab.layer.distance import Targets, in_widths
+from stable_diffusion_lab.layer.rows import row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
@@ -20,16 +21,16 @@ def shift(kernel: Kernel, away: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
     Args:
         kernel: k and k#.
-        away: ``[N, M]``, the distances from x to y in units of the width h.
+        away: ``[..., N, M]``, the distances from x to y in units of the width h.
         x: ``[N, D]``.
         y: ``[M, D]``.
 
     Returns:
-        ``[N, D]``, a displacement in the unit of x and y.
+        ``[..., N, D]``, a displacement in the unit of x and y.
     """
-    log_weight = kernel.log_value(away) - kernel.log_sharp(away).logsumexp(1, keepdim=True)
-    weight = log_weight.clamp_min(smallest_log(away.dtype)).exp()
-    return weight @ y - weight.sum(1, keepdim=True) * x
+    log_weight = kernel.log_value(away) - kernel.log_sharp(away).logsumexp(-1, keepdim=True)
+    weight = log_weight.clamp_min_(smallest_log(away.dtype)).exp_()
+    return weight @ y - weight.sum(-1, keepdim=True) * x
 
 
 class SharpDrift(VectorField):
@@ -59,12 +60,13 @@ class SharpDrift(VectorField):
 
     def field(self, generated: Tensor, real: Tensor) -> Tensor:
         n, dim = generated.shape
+        targets = Targets(torch.cat([generated, real]))
         # Points come in units of their root-mean-square distance over sqrt(D).
-        away = distance(generated, torch.cat([generated, real])) / dim**0.5
-        away[:, :n].fill_diagonal_(FAR)
+        widths = dim**0.5 * generated.new_tensor(self.temperatures)
         fields = []
-        for temperature in self.temperatures:
-            widths = away / temperature
-            attraction = shift(self.kernel, widths[:, n:], generated, real)
-            fields.append(attraction - shift(self.kernel, widths[:, :n], generated, generated))
-        return torch.stack(fields)
+        for rows in row_blocks(generated, len(widths) * (n + len(real))):
+            x = generated[rows]
+            away = in_widths(targets.distance(x), widths, rows)
+            attraction = shift(self.kernel, away[..., n:], x, real)
+            fields.append(attraction - shift(self.kernel, away[..., :n], x, generated))
+        return torch.cat(fields, dim=1)

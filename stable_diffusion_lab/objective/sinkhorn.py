@@ -1,40 +1,44 @@
 """Sinkhorn drift: attraction and repulsion by optimal-transport plans."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
-from stable_diffusion_lab.layer.distance import FAR, squared_distance
+from stable_diffusion_lab.layer.distance import FAR, Targets
+from stable_diffusion_lab.layer.rows import Blocks, log_column_sums, row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.field import VectorField
 
-_COINCIDENT = 1e-10  # of the mean cost: what rounding leaves of zero
+_COINCIDENT = 1e-10  # of a row's mean cost: what rounding leaves of zero
 
 
-def plan(cost: Tensor, temperature: float, iterations: int) -> Tensor:
+def plan(logits: Blocks, iterations: int) -> Iterator[Tensor]:
     """Entropic transport plan for uniform marginals, scaled so that each row sums to 1.
 
     Sinkhorn's algorithm (Cuturi 2013, algorithm 1). The first iteration is done on logarithms; after it
     no row or column of the kernel can vanish, and the others are plain matrix-vector products.
 
     Args:
-        cost: ``[N, M]``.
-        temperature: weight of the entropy, in units of the cost.
+        logits: ``[N, M]``, the log softmax of -cost / (weight of the entropy) in each row; overwritten.
         iterations: how often both marginals are enforced, the rows' last.
 
-    Returns:
-        ``[N, M]``; rows sum to 1 exactly, columns to N/M up to convergence.
+    Yields:
+        The rows ``[n, M]`` of each block; they sum to 1 exactly, columns to N/M up to convergence.
     """
-    n, m = cost.shape
-    log_kernel = (-cost / temperature).log_softmax(dim=1).log_softmax(dim=0)
-    kernel = log_kernel.clamp_min_(smallest_log(cost.dtype)).exp_().mul_(n / m)
-    rows = 1 / kernel.sum(dim=1)
-    columns = torch.ones_like(kernel[0])
+    log_columns = log_column_sums(logits)
+    least = smallest_log(log_columns.dtype)
+    logits.apply_(lambda block: block.sub_(log_columns).clamp_min_(least).exp_())
+    kernel, columns = logits, torch.ones_like(log_columns)
+    n, m = kernel.rows[-1].stop, len(columns)
     for _ in range(iterations - 1):
-        columns = (n / m) / (rows @ kernel)
-        rows = 1 / (kernel @ columns)
-    return rows[:, None] * kernel * columns
+        pulls = [(1 / (block @ columns)) @ block for block in kernel]
+        columns = (n / m) / torch.stack(pulls).sum(dim=0)
+    for block in kernel:
+        scaled = block * columns
+        yield scaled / scaled.sum(dim=1, keepdim=True)
 
 
 class Sinkhorn(VectorField):
@@ -66,6 +70,12 @@ class Sinkhorn(VectorField):
 
     def transport(self, source: Tensor, target: Tensor) -> Tensor:
         """Barycentre of where each source point's mass goes, ``[N, D]``."""
-        cost = squared_distance(source, target) / source.shape[1]
-        cost = cost.masked_fill(cost < _COINCIDENT * cost.mean(), FAR)
-        return plan(cost, self.temperature, self.iterations) @ target
+        targets = Targets(target)
+
+        def logits(rows: slice) -> Tensor:
+            cost = targets.squared_distance(source[rows]) / source.shape[1]
+            cost.masked_fill_(cost < _COINCIDENT * cost.mean(dim=1, keepdim=True), FAR)
+            return (-cost / self.temperature).log_softmax(dim=1)
+
+        blocks = Blocks(row_blocks(source, len(target)), logits)
+        return torch.cat([rows @ target for rows in plan(blocks, self.iterations)])
