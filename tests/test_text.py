@@ -19,7 +19,6 @@ from stable_diffusion_lab.data.cut.documents import Documents
 from stable_diffusion_lab.data.cut.lines import Lines
 from stable_diffusion_lab.data.cut.windows import Windows
 from stable_diffusion_lab.data.text import Text
-from stable_diffusion_lab.data.text_file import read_text
 from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.extractor.ngrams import NGrams
@@ -103,7 +102,7 @@ def words(length: int = 12) -> tuple[modality.Text, Tensor]:
     rows = [text.tokenizer.encode(line)[:length] for line in ("The cat", "a hat.\nIt", "")]
     return text, torch.stack(
         [functional.pad(torch.from_numpy(row), (0, length - len(row))) for row in rows]
-    ).to(torch.int16)
+    ).to(text.dtype)
 
 
 def test_samples_are_one_hot_and_stored_tokens_end_once() -> None:
@@ -142,6 +141,12 @@ def test_prompts_that_cannot_be_continued_are_refused(prompt: str, wrong: str) -
         text.prompt(prompt, 12)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SDLAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 def write(folder: Path, **files: str) -> Path:
     for name, content in files.items():
         (folder / f"{name}.txt").write_text(content)
@@ -153,7 +158,7 @@ def test_windows_begin_where_words_do_and_splits_do_not_touch(tmp_path: Path) ->
     data = Text(
         str(write(tmp_path, a=numbers) / "a.txt"), (20, 13), Windows(stride=10), Characters(13), length=20
     )
-    texts = {part: data.modality.texts(split.samples) for part, split in data.splits.items()}
+    texts = {part: data.modality.texts(data.stored(part)) for part in data.splits}
     assert all(len(text) == 20 and text[4] == " " for part in texts.values() for text in part)
     assert [int(text[:4]) for text in texts["train"][:4]] == [0, 2, 4, 6]
     assert [int(text[:4]) for text in texts["validation"][:3]] == [900, 904, 908]
@@ -163,11 +168,11 @@ def test_windows_begin_where_words_do_and_splits_do_not_touch(tmp_path: Path) ->
 def test_equal_lines_are_in_the_same_split_and_are_filled_up_with_ends(tmp_path: Path) -> None:
     lines = [f"line {n % 50}" for n in range(500)]
     data = Text(str(write(tmp_path, a="\n\n".join(lines))), (16, 20), Lines(), Characters(20), length=16)
-    texts = [set(data.modality.texts(split.samples)) for split in data.splits.values()]
+    texts = [set(data.modality.texts(data.stored(part))) for part in data.splits]
     assert texts[0] | texts[1] | texts[2] == set(lines)
     assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
     assert sum(len(split.samples) for split in data.splits.values()) == 500
-    assert (data.train.samples[:, 8:] == END).all()
+    assert (data.stored("train")[:, 8:] == END).all()
 
 
 def test_documents_are_files_in_folders(tmp_path: Path) -> None:
@@ -175,7 +180,7 @@ def test_documents_are_files_in_folders(tmp_path: Path) -> None:
     (tmp_path / ".hidden.txt").write_text("not this")
     (tmp_path / "picture.png").write_bytes(b"\0")
     data = Text(str(tmp_path), (24, 40), Documents(), Characters(40), length=24)
-    texts = [text for split in data.splits.values() for text in data.modality.texts(split.samples)]
+    texts = [text for part in data.splits for text in data.modality.texts(data.stored(part))]
     assert sorted(texts) == sorted(f"this is document {n}" for n in range(60))
 
 
@@ -205,29 +210,9 @@ def test_bad_files_are_one_line_and_exit_code_three(
     assert not (tmp_path / "runs").exists()
 
 
-def test_files_and_lines_that_are_too_long_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "long.txt"
-    file.write_text("short\n" + "x" * 5000)
-    with pytest.raises(DataError, match=r"5006 bytes, data\.limit is 5000"):
-        read_text(file, limit=5000)
-    with pytest.raises(DataError, match=r"line 2 has 5000 characters.*cut=windows"):
-        Text(str(file), (8, 9), Lines(longest=4999), Characters(9), length=8)
+def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: No such file"):
         Text(str(tmp_path / "nowhere"), (8, 9), Lines(), Characters(9), length=8)
-
-
-def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    file = tmp_path / "huge.txt"
-    with file.open("wb") as hole:
-        hole.truncate(2_000_000_000)  # a hole: takes no room
-    with pytest.raises(DataError, match="2000000000 bytes"):
-        read_text(file, limit=1_000_000_000)
-
-
-def test_marks_and_line_ends_of_other_systems_are_taken_away(tmp_path: Path) -> None:
-    file = tmp_path / "a.txt"
-    file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree")
-    assert read_text(file, 100) == "one\ntwo\nthree"
 
 
 class Table(Sequence):
