@@ -506,6 +506,25 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     assert main(["sample", f"run={run}", f"out={out}", "device=cpu"]) == 9
 
 
+def test_samples_of_a_class_are_texts_of_its_folder(tmp_path: Path) -> None:
+    rng = numpy.random.default_rng(0)
+    for name, letters in (("spring", "abcde"), ("autumn", "vwxyz")):  # autumn is class 0
+        (tmp_path / "corpus" / name / "deep").mkdir(parents=True)
+        poems = "\n".join("".join(rng.choice([*letters], 8)) for _ in range(300))
+        (tmp_path / "corpus" / name / "deep" / "poems.txt").write_text(poems)
+    words = ["data=text", "cut=lines", "refiner=gru", "generator=latent_by_class", "data.classes=2"]
+    words += [f"data.path={tmp_path}/corpus", "data.length=8", "tokenizer.size=16", "refiner.latent_dim=8"]
+    words += ["refiner.hidden_dim=32", "trainer.max_steps=200", "schedule.warmup=10", "batch_size=32"]
+    words += ["optimizer.refiner=0.02", "extractor.feature_dim=4", "metric=[frechet]", "measure=none"]
+    assert main(["train", *words, "health=none", "logger=none", f"runs={tmp_path}/runs"]) == 0
+    (run,) = (tmp_path / "runs").glob("*/*")
+    for label, letters in enumerate(("vwxyz", "abcde")):
+        out = tmp_path / f"{label}.txt"
+        assert main(["sample", f"run={run}", f"label={label}", "n=40", f"out={out}", "device=cpu"]) == 0
+        drawn = out.read_text().replace("\n", "")
+        assert sum(letter in letters for letter in drawn) > 0.9 * len(drawn)
+
+
 def test_tokens_drafted_against_a_critic(tmp_path: Path) -> None:
     corpus = write(tmp_path, corpus=STORY) / "corpus.txt"
     words = ["experiment=shakespeare", f"data.path={corpus}", *SMALL, *TINY, f"runs={tmp_path}/runs"]

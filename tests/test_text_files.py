@@ -231,3 +231,20 @@ def test_a_run_goes_on_after_its_tokens_were_lost(tmp_path: Path, own_cache: Pat
     assert main(["train", f"resume={run}", "trainer.max_steps=5"]) == 0
     (folder / "0.txt").write_text("€ßµ" * 2000)
     assert main(["train", f"resume={run}", "trainer.max_steps=7"]) == 3  # another vocabulary
+
+
+def test_each_sample_has_the_class_of_its_folder(tmp_path: Path, own_cache: Path) -> None:
+    for n, name in enumerate("cab"):
+        (tmp_path / "corpus" / name).mkdir(parents=True)
+        (tmp_path / "corpus" / name / "x.txt").write_text(f"{name * 3} " * 100 * (n + 1))
+    data = load(tmp_path / "corpus", classes=3)
+    for split in data.splits.values():
+        samples, labels = split.some()
+        firsts = [line.strip()[0] for line in data.modality.texts(samples)]
+        assert labels is not None and firsts == ["abc"[label] for label in labels]
+    assert load(tmp_path / "corpus").train.labels is None
+    with pytest.raises(DataError, match=r"3 folders with text.*data\.classes=2; set data\.classes=3"):
+        load(tmp_path / "corpus", classes=2)
+    (tmp_path / "corpus" / "loose.txt").write_text(WILD)
+    with pytest.raises(DataError, match=r"loose\.txt: in no folder of a class"):
+        load(tmp_path / "corpus", classes=3)

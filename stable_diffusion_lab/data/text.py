@@ -24,14 +24,15 @@ SPLITS = ("train", "validation", "test")
 
 
 class Source(NamedTuple):
-    """A file, and its path inside the folder."""
+    """A file, its path inside the folder, and its class, if there are classes."""
 
     path: Path
     name: str
+    label: int | None
 
 
 class Text(Data):
-    """A UTF-8 file, or the text files below a folder, as samples of L tokens, without labels.
+    """A UTF-8 file, or the text files below a folder, as samples of L tokens.
 
     Files may be larger than memory. They are read in pieces, once for the vocabulary, which is learnt from
     the training split alone, and once more for the tokens, which are kept in the cache, under a name that
@@ -46,10 +47,12 @@ class Text(Data):
         length: tokens of a sample L.
         judged: most samples of the validation and of the test split, evenly spaced: there is no use in more.
         name: short name for logs and folders.
-        classes: none, for there are no labels: 0.
+        classes: number of folders right below ``path``, where these are classes, in the order of their
+            names; 0 if not.
 
     Raises:
-        DataError: if files are missing, empty or no text, or a split is too short for a sample.
+        DataError: if files are missing, empty or no text, a split is too short for a sample, or
+            there are not so many classes.
         DiskError: if the cache cannot be written.
     """
 
@@ -64,22 +67,20 @@ class Text(Data):
         name: str = "text",
         classes: NonNegativeInt = 0,
     ) -> None:
-        root = Path(path)
-        home = root if root.is_dir() else root.parent
-        sources = [Source(file, file.relative_to(home).as_posix()) for file in text_file.text_files(root)]
+        sources = _sources(Path(path), classes)
         self.modality = modality.Text(tokenizer)
         self.overlap = cut.overlap(length)
         folder = tokenised(sources, cut, tokenizer, length)
         splits = {}
         for split in SPLITS:
             files = token_file.part(folder, split)
-            rows = token_file.samples(files, _dtype(self.modality), length)
+            rows, labels = token_file.samples(files, _dtype(self.modality), length)
             if len(rows) == 0:
                 found = f"{files.tokens.stat().st_size // rows.dtype.itemsize} tokens in the {split} split"
                 message = f"{path}: {found}, too few for one sample of {length} tokens"
                 raise DataError("DATA-SHORT", f"{message}; give more text, or lower data.length")
-            every = slice(None, None, -(-len(rows) // judged))
-            splits[split] = Split(rows if split == "train" else rows[every], None)
+            everything = Split(rows, labels)
+            splits[split] = everything if split == "train" else Split(*everything.some(judged))
         super().__init__(name, shape, splits["train"], splits["validation"], splits["test"], classes=classes)
 
 
@@ -89,7 +90,8 @@ def tokenised(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int
     index = token_file.sealed(folder)
     if index is None:
         log.info("taking text apart into tokens; kept in %s", folder)
-        tokenizer.learn(piece for it in passages(sources, cut) if it.split == "train" for piece in it.text)
+        training = (it for _, it in passages(sources, cut) if it.split == "train")
+        tokenizer.learn(piece for passage in training for piece in passage.text)
         keep(folder, lambda part: write(part, sources, cut, tokenizer, length))
     elif index["facts"] is not None:
         tokenizer.recall(index["facts"])
@@ -105,15 +107,32 @@ def write(folder: Path, sources: list[Source], cut: Cut, tokenizer: Tokenizer, l
             split: stack.enter_context(token_file.Writer(token_file.part(folder, split), dtype))
             for split in SPLITS
         }
-        for split, text in passages(sources, cut):
-            writers[split].add(cutters[split](map(tokenizer.encode, text)))
+        for label, (split, text) in passages(sources, cut):
+            writers[split].add(cutters[split](map(tokenizer.encode, text)), label)
     token_file.seal(folder, tokenizer.state())
 
 
-def passages(sources: list[Source], cut: Cut) -> Iterator[Passage]:
-    """Those of all files, in order."""
-    for source in sources:
-        yield from cut.passages(source.path, source.name)
+def passages(sources: list[Source], cut: Cut) -> Iterator[tuple[int | None, Passage]]:
+    """Those of all files, in order, with their classes."""
+    for path, name, label in sources:
+        yield from ((label, passage) for passage in cut.passages(path, name))
+
+
+def _sources(path: Path, classes: int) -> list[Source]:
+    """The files, with their classes if there are to be some."""
+    home = path if path.is_dir() else path.parent
+    files = {file: file.relative_to(home) for file in text_file.text_files(path)}
+    if classes == 0:
+        return [Source(file, name.as_posix(), None) for file, name in files.items()]
+    for file, name in files.items():
+        if len(name.parts) == 1:
+            message = f"{file}: in no folder of a class; move it into one, or set data.classes=0"
+            raise DataError("DATA-LABELS", message)
+    folders = sorted({name.parts[0] for name in files.values()})
+    if len(folders) != classes:
+        found = f"{len(folders)} folders with text, each a class, data.classes={classes}"
+        raise DataError("DATA-LABELS", f"{path}: {found}; set data.classes={len(folders)}")
+    return [Source(file, name.as_posix(), folders.index(name.parts[0])) for file, name in files.items()]
 
 
 def _dtype(text: modality.Text) -> numpy.dtype[numpy.generic]:
@@ -129,6 +148,6 @@ def _key(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> 
     for maker in sorted(makers):
         found.update(maker.read_bytes())
     for source in sources:
-        found.update(f"\n{source.name}\n".encode())
+        found.update(f"\n{source.name}\n{source.label}\n".encode())
         found.update(text_file.digest(source.path))
     return found.hexdigest()[:16]

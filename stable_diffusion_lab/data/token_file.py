@@ -25,15 +25,17 @@ class Part(NamedTuple):
     Attributes:
         tokens: of all passages, one after the other.
         starts: where in them samples begin, int64.
+        labels: class of each sample, int64; empty where there are no classes.
     """
 
     tokens: Path
     starts: Path
+    labels: Path
 
 
 def part(folder: Path, split: str) -> Part:
     """Where in a folder the files of a split lie."""
-    return Part(folder / f"{split}.tokens", folder / f"{split}.starts")
+    return Part(*(folder / f"{split}.{kind}" for kind in Part._fields))
 
 
 class Writer:
@@ -48,15 +50,17 @@ class Writer:
         self.dtype = dtype
         self.written = 0
         self.stack = ExitStack()
-        self.tokens, self.starts = (self.stack.enter_context(path.open("wb")) for path in files)
+        self.tokens, self.starts, self.labels = (self.stack.enter_context(it.open("wb")) for it in files)
 
-    def add(self, passage: Iterable[Strip]) -> None:
-        """Write one passage."""
+    def add(self, passage: Iterable[Strip], label: int | None) -> None:
+        """Write one passage, all of whose samples are of a class, if there are classes."""
         first = self.written
         for tokens, starts in passage:
             self.tokens.write(tokens.astype(self.dtype).data)
             self.starts.write((starts + first).astype(numpy.int64).data)
             self.written += len(tokens)
+            if label is not None:
+                self.labels.write(numpy.full(len(starts), label, numpy.int64).data)
 
     def __enter__(self) -> Self:
         return self
@@ -65,14 +69,15 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self.stack:
-            for file in (self.tokens, self.starts):
+            for file in (self.tokens, self.starts, self.labels):
                 file.flush()
                 os.fsync(file.fileno())
 
 
-def samples(files: Part, dtype: numpy.dtype[Any], length: int) -> Rows:
-    """What has been written of a split, as samples of ``length`` tokens."""
-    return Rows(_mapped(files.tokens, dtype), _mapped(files.starts, numpy.dtype(numpy.int64)), length)
+def samples(files: Part, dtype: numpy.dtype[Any], length: int) -> tuple[Rows, Tensor | None]:
+    """What has been written of a split, as samples of ``length`` tokens, and their classes."""
+    starts, labels = (_mapped(path, numpy.dtype(numpy.int64)) for path in (files.starts, files.labels))
+    return Rows(_mapped(files.tokens, dtype), starts, length), labels if len(labels) else None
 
 
 def seal(folder: Path, facts: Any) -> None:
