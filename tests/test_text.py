@@ -23,10 +23,10 @@ from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.extractor.ngrams import NGrams
 from stable_diffusion_lab.generator.mlp import MLP
-from stable_diffusion_lab.generator.sequence import gumbel
+from stable_diffusion_lab.generator.recurrent import Recurrent
 from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.layer.straight_through import most_probable
+from stable_diffusion_lab.layer.straight_through import gumbel, most_probable
 from stable_diffusion_lab.modality import text as modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
@@ -455,6 +455,30 @@ def test_gumbel_numbers_choose_tokens_as_often_as_they_are_probable() -> None:
     torch.testing.assert_close(drawn.bincount() / 1e5, probabilities, atol=0.01, rtol=0)
 
 
+def test_a_recurrent_generator_goes_on_from_what_it_has_drawn() -> None:
+    torch.manual_seed(0)
+    generator, place = Recurrent(3, (7, 5), width=8), 3
+    generator.embedding.data *= 20
+    told, deciding = generator.split(torch.randn(50, generator.noise_dim))
+    other = deciding.clone()
+    other[:, place] = torch.randn(50, 5)
+    ways = [generator(torch.cat([told, it.flatten(1)], dim=1)).argmax(-1) for it in (deciding, other)]
+    same = ways[0] == ways[1]
+    assert same[:, :place].all(), "what is before does not know"
+    drawn_alike = same[:, place]
+    assert same[drawn_alike, place:].all(), "what was drawn is all that counts of it"
+    assert len(same[~drawn_alike]) > 0 and not same[~drawn_alike, place + 1 :].all()
+
+
+def test_a_token_learns_from_what_follows() -> None:
+    torch.manual_seed(0)
+    generator = Recurrent(3, (7, 5), width=8)
+    noise = torch.randn(4, generator.noise_dim, requires_grad=True)
+    (generator(noise)[:, -1] * torch.randn(5)).sum().backward()
+    assert noise.grad is not None
+    assert (generator.split(noise.grad)[1].abs().sum(dim=(0, 2)) > 0).all()
+
+
 SMALL = [
     "trainer.max_steps=6",
     "evaluate_every=3",
@@ -525,10 +549,11 @@ def test_samples_of_a_class_are_texts_of_its_folder(tmp_path: Path) -> None:
         assert sum(letter in letters for letter in drawn) > 0.9 * len(drawn)
 
 
-def test_tokens_drafted_against_a_critic(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sequence", "recurrent"])
+def test_tokens_drafted_against_a_critic(name: str, tmp_path: Path) -> None:
     corpus = write(tmp_path, corpus=STORY) / "corpus.txt"
     words = ["experiment=shakespeare", f"data.path={corpus}", *SMALL, *TINY, f"runs={tmp_path}/runs"]
-    words += ["generator=sequence", "objective=non_saturating", "generator.width=16", "critic.width=8"]
+    words += [f"generator={name}", "objective=non_saturating", "generator.width=16", "critic.width=8"]
     words += [
         "extractor.feature_dim=4",
         "metric=[precision_recall]",
