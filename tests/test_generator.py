@@ -19,7 +19,7 @@ NAMES = sorted(path.stem for path in (CONF / "generator").glob("*.yaml"))
 
 
 TEXT = ["data=text", "data.path=x", "data.length=8", "tokenizer.size=11"]
-WORDS = {"sequence": TEXT, "recurrent": TEXT}
+WORDS = {"sequence": TEXT, "recurrent": TEXT, "embedding": [*TEXT, "refiner=gru"]}
 
 
 @pytest.mark.parametrize("name", NAMES)

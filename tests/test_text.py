@@ -549,11 +549,17 @@ def test_samples_of_a_class_are_texts_of_its_folder(tmp_path: Path) -> None:
         assert sum(letter in letters for letter in drawn) > 0.9 * len(drawn)
 
 
-@pytest.mark.parametrize("name", ["sequence", "recurrent"])
-def test_tokens_drafted_against_a_critic(name: str, tmp_path: Path) -> None:
+WAYS = [
+    *(("sequence", "non_saturating"), ("recurrent", "non_saturating")),
+    *(("embedding", "non_saturating"), ("embedding", "sinkhorn")),
+]
+
+
+@pytest.mark.parametrize(("name", "objective"), WAYS)
+def test_texts_are_drafted_without_latents(name: str, objective: str, tmp_path: Path) -> None:
     corpus = write(tmp_path, corpus=STORY) / "corpus.txt"
     words = ["experiment=shakespeare", f"data.path={corpus}", *SMALL, *TINY, f"runs={tmp_path}/runs"]
-    words += [f"generator={name}", "objective=non_saturating", "generator.width=16", "critic.width=8"]
+    words += [f"generator={name}", f"objective={objective}", "generator.width=16", "critic.width=8"]
     words += [
         "extractor.feature_dim=4",
         "metric=[precision_recall]",

@@ -107,7 +107,7 @@ def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
         drawn, wanted = pair.code(told, observed).shape[1:], pair.embed(clean).shape[1:]
     if drawn != wanted:
         shapes = f"it draws {list(drawn)}, where the data are {list(wanted)}"
-        raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels or draft=latents")
+        raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels, latents or embeddings")
 
 
 def begin(config: DictConfig, resume: Path | None) -> Start:

@@ -1,11 +1,10 @@
 """A generator of texts, all of whose tokens are drawn at once."""
 
-import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt
 from stable_diffusion_lab.generator.tokens import Tokens
-from stable_diffusion_lab.layer.attention import Block
+from stable_diffusion_lab.layer.positions import Positions
 
 
 class Sequence(Tokens):
@@ -33,12 +32,9 @@ class Sequence(Tokens):
         temperature: PositiveFloat = 1.0,
     ) -> None:
         super().__init__(noise_dim, shape, temperature)
-        length, vocabulary = shape
-        self.enter = nn.Linear(noise_dim, width)
-        self.places = nn.Parameter(torch.randn(length, width) * 0.5)
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(blocks)))
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary))
+        self.trunk = Positions(noise_dim, shape[0], width, heads, blocks)
+        self.leave = nn.Linear(width, shape[1])
 
     def forward(self, noise: Tensor) -> Tensor:
         told, deciding = self.split(noise)
-        return self.draw(self.leave(self.blocks(self.enter(told)[:, None] + self.places)), deciding)
+        return self.draw(self.leave(self.trunk(told)), deciding)
