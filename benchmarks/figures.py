@@ -35,7 +35,7 @@ def training_seconds(run: Path) -> float:
 def pca_gaussian(evaluator: Evaluator, seed: int, rank: int = 100) -> dict[str, float]:
     """Draws of a Gaussian fitted to the first principal components of the training samples."""
     modality = evaluator.data.modality
-    train = modality.to_sample(evaluator.data.train.samples[:20_000]).flatten(1)
+    train = modality.to_sample(evaluator.data.stored("train")[:20_000]).flatten(1)
     rank = min(rank, train.shape[1])
     torch.manual_seed(seed)
     _, scale, directions = torch.pca_lowrank(train, rank, niter=3)

@@ -43,14 +43,14 @@ Rows = dict[str, list[Row]]
 
 def score(evaluator: Evaluator, stored: Tensor) -> Row:
     """Values of texts ``[N, L]`` against the test split."""
-    samples = stored.to(evaluator.data.test.samples.dtype)
+    samples = stored.to(evaluator.data.stored("test").dtype)
     return evaluator.compare("test", evaluator.extractor.extract(samples), samples)
 
 
 def rivals(data: Data, seconds: float) -> Iterator[tuple[str, Rival]]:
     """Each rival, having learnt."""
     length, vocabulary = data.shape
-    train = data.train.samples
+    train = data.stored("train")
     yield "n-grams", NGrams(train[:: max(1, data.overlap // 2)], vocabulary)
     yield "GRU", GRU(vocabulary).learn(train, seconds)
     yield "GPT", GPT(vocabulary, length).learn(train, seconds)
@@ -63,7 +63,7 @@ def rival_rows(
     torch.manual_seed(seed)
     rows, data = {}, evaluator.data
     for name, rival in rivals(data, seconds):
-        nats = rival.nats(data.test.samples)
+        nats = rival.nats(data.stored("test"))
         for temperature in temperatures:
             drawn = rival.draw(evaluator.count("test"), data.shape[0], temperature, seed)
             rows[f"{name} T={temperature:g}"] = {"nats": nats, **score(evaluator, drawn)}

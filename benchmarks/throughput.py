@@ -44,10 +44,11 @@ def bare(system: System, batches: Batches) -> float:
     objectives = list(system.active().values())
     optimizer = system.optimizer(system.players())
     if learning:
-        chunks = batches.split.samples.split(1024)
+        samples, labels = batches.split.some()
+        chunks = samples.split(1024)
         model.generator.initialise(
             (model.embed(batches.modality.to_sample(chunk)).detach() for chunk in chunks),
-            batches.split.labels,
+            labels,
         )
     for step, batch in enumerate(batches):
         if step == WARM:

@@ -5,6 +5,7 @@ from itertools import chain
 import pytest
 import torch
 
+from stable_diffusion_lab.data import batches as module
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import DataError
@@ -25,6 +26,18 @@ def test_an_epoch_shows_no_image_twice_and_each_epoch_has_its_own_order() -> Non
     first, second = [*chain(*batches[:4])], [*chain(*batches[4:])]
     assert len(set(first)) == len(set(second)) == 20
     assert first != second
+
+
+def test_what_is_too_much_for_one_order_is_shown_in_several_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = shown(Batches(SPLIT, 2, seed=0, steps=11))
+    monkeypatch.setattr(module, "ORDERED", 8)  # three passes of every third image: 8, 8 and 7
+    batches = Batches(SPLIT, 2, seed=0, steps=18)
+    seen = [[*chain(*shown(batches)[first : first + 3])] for first in range(0, 18, 3)]
+    assert [{image % 3 for image in images} for images in seen] == [{0}, {1}, {2}] * 2
+    assert all(len(set(images)) == 6 and len(batches.indices(3 * p)) == 2 for p, images in enumerate(seen))
+    assert seen[0] != seen[3]
+    monkeypatch.setattr(module, "ORDERED", N)
+    assert shown(Batches(SPLIT, 2, seed=0, steps=11)) == once
 
 
 def test_every_image_is_shown_in_the_long_run() -> None:

@@ -1,5 +1,6 @@
 """Generators that draw a class, and comparison of like with like."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from stable_diffusion_lab.data.density.ring import Ring
 from stable_diffusion_lab.data.toy import Toy
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.generator.by_class import ByClass
 from stable_diffusion_lab.generator.conditional import Conditional
 from stable_diffusion_lab.generator.latent_by_class import LatentByClass
 from stable_diffusion_lab.generator.mlp import MLP
+from stable_diffusion_lab.generator.recurrent import Recurrent
+from stable_diffusion_lab.generator.sequence import Sequence
 from stable_diffusion_lab.layer.label import append, separate
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.critic.wavegan import WaveGAN
@@ -113,6 +117,16 @@ def test_the_network_sees_the_class(generator: Conditional) -> None:
         nn.init.normal_(generator.bend.network.leave.weight)
     ways = [generator(generator.aim(drawn(5), torch.full((5,), k))) for k in range(4)]
     assert all(not torch.allclose(ways[0], other, atol=0.05) for other in ways[1:])
+
+
+@pytest.mark.parametrize("inner", [partial(Sequence, heads=2), Recurrent])
+def test_generators_of_tokens_are_told_a_class_too(inner: Callable[..., Generator]) -> None:
+    torch.manual_seed(0)
+    generator = ByClass(partial(inner, width=8), 3, (6, 5), 4)
+    noise = torch.randn(9, generator.noise_dim)
+    ways = [generator(generator.aim(noise, torch.full((9,), k))) for k in range(4)]
+    assert all(way.shape == (9, 6, 5) and (way.sum(dim=2) == 1).all() for way in ways)
+    assert len({tuple(way.argmax(2).flatten().tolist()) for way in ways}) == 4
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -18,7 +18,8 @@ from stable_diffusion_lab.generator.mixture import Mixture
 NAMES = sorted(path.stem for path in (CONF / "generator").glob("*.yaml"))
 
 
-WORDS = {"sequence": ["data=text", "data.path=x", "data.length=8", "tokenizer.size=11"]}
+TEXT = ["data=text", "data.path=x", "data.length=8", "tokenizer.size=11"]
+WORDS = {"sequence": TEXT, "recurrent": TEXT, "embedding": [*TEXT, "refiner=gru"]}
 
 
 @pytest.mark.parametrize("name", NAMES)

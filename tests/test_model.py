@@ -1,13 +1,20 @@
 """The pair, and the article's model."""
 
+import pytest
 import torch
+from torch import nn
+from torch.nn.functional import one_hot
 
 from stable_diffusion_lab import StableDiffusion
 from stable_diffusion_lab.batch import Draft
+from stable_diffusion_lab.draft.embeddings import Embeddings
 from stable_diffusion_lab.draft.latents import Latents
 from stable_diffusion_lab.draft.pixels import Pixels
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.generator.embedding import Embedding
 from stable_diffusion_lab.generator.mlp import MLP as Generator
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.refiner.gru import GRU
 from stable_diffusion_lab.refiner.mlp import MLP as Refiner
 
 SHAPE = (1, 8, 8)
@@ -76,3 +83,54 @@ def test_comparison_in_pixels_reaches_the_generator_through_both_stages() -> Non
         stage.generated.sum().backward(retain_graph=True)
         assert all(p.grad is not None for p in model.generator.parameters())
         assert all(p.grad is None for p in model.refiner.parameters())
+
+
+def in_embeddings() -> Pair:
+    torch.manual_seed(0)
+    return Pair(Embedding(5, (8, 6), 8, 2, 1), GRU((8, 11), 8, 6, 8, 4, 1.0), Embeddings())
+
+
+def test_the_embedding_of_a_text_reads_as_the_text_and_so_does_what_is_near() -> None:
+    model = in_embeddings()
+    clean = one_hot(torch.randint(11, (40, 8)), 11).float()
+    code = model.embed(clean)
+    table = model.refiner.embedding.detach()
+    half = (torch.cdist(table, table) + 100 * torch.eye(11)).min() / 2
+    aside = nn.functional.normalize(torch.randn_like(code), dim=2)
+    for away in (0.0, 0.99 * half):
+        assert torch.equal(model.space.render(code + away * aside, model.refiner), clean)
+    nearest = torch.cdist(aside, table).argmin(-1)
+    assert torch.equal(model.space.render(aside, model.refiner).argmax(-1), nearest)
+
+
+def test_a_draft_that_is_to_say_a_token_goes_nearer_to_its_embedding() -> None:
+    model = in_embeddings()
+    code = torch.randn(40, 8, 6, requires_grad=True)
+    (read,) = model.samples(Draft(torch.empty(0), code))[:1]
+    read[..., 3].sum().backward()
+    assert code.grad is not None and all(p.grad is None for p in model.refiner.parameters())
+    moved, goal = code.detach() + 0.1 * code.grad, model.refiner.embedding[3].detach()
+    assert ((moved - goal).norm(dim=2) < (code.detach() - goal).norm(dim=2)).float().mean() > 0.8
+    told = [(x - goal).square().mean() for x in (code.detach(), moved)]
+    assert told[1] < told[0]
+
+
+def test_embeddings_begin_in_the_units_of_real_text_and_are_compared_with_it() -> None:
+    model = in_embeddings()
+    clean = one_hot(torch.randint(4, (500, 8)), 11).float()
+    real = model.embed(clean).detach()
+    model.generator.initialise(real.split(100))
+    drafts = model.code(torch.randn(500, 5))
+    torch.testing.assert_close(model.generator.mean, real.flatten(0, 1).mean(0))
+    assert drafts.std() < 2 * real.std() < 4 * drafts.std()
+    for pair in model.compare(Draft(torch.empty(0), drafts), clean):
+        assert torch.equal(pair.real, real) and pair.generated.shape == real.shape
+        pair.generated.sum().backward(retain_graph=True)
+    assert all(p.grad is None for p in model.refiner.parameters())
+    assert all(p.grad is not None for p in model.generator.parameters())
+
+
+def test_embeddings_are_of_tokens() -> None:
+    pair = Pair(Generator(5, 16, (4,)), Refiner(SHAPE, 4, 16, 0.3), Embeddings())
+    with pytest.raises(ConfigError, match="refiner=autoregressive"):
+        pair.draft(torch.randn(2, 5))

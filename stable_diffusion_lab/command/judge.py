@@ -1,7 +1,6 @@
 """Scoring a pair, and showing the scores."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,13 @@ from rich.table import Table
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.data.base import Data
+from stable_diffusion_lab.layer.cache import cache
 from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.evaluator import Evaluator
+
+MEASURED = 2**15  # most training samples that measures know
 
 
 def judge(config: DictConfig, data: Data, n: int | None, seed: int) -> Evaluator:
@@ -34,13 +36,8 @@ def judge(config: DictConfig, data: Data, n: int | None, seed: int) -> Evaluator
     )
     measures: dict[str, Measure] = {name: build(node) for name, node in config.measure.items()}
     for measure in measures.values():  # of samples that overlap, one for each half tells all
-        measure.prepare(data.modality, data.train.samples[:: max(1, data.overlap // 2)])
+        measure.prepare(data.modality, data.train.some(MEASURED, data.overlap // 2)[0])
     return Evaluator(data, extractor, metrics, n, seed, fidelities, measures)
-
-
-def cache() -> Path:
-    """Where trained judges are kept: they belong to the data and not to a run."""
-    return Path(os.environ.get("SDLAB_CACHE", "~/.cache/stable-diffusion-lab")).expanduser()
 
 
 def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str, Any]:

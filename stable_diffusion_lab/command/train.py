@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
 from stable_diffusion_lab.command.build import build
-from stable_diffusion_lab.command.judge import cache, judge, publish, scores
+from stable_diffusion_lab.command.judge import judge, publish, scores
 from stable_diffusion_lab.command.load import stored_config, stored_modality
 from stable_diffusion_lab.command.logger import close, loggers
 from stable_diffusion_lab.command.resume import resumed
@@ -23,6 +23,7 @@ from stable_diffusion_lab.command.trainer import trainer_for
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.layer.cache import cache
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.training import run_folder
 from stable_diffusion_lab.training.atomic import write_atomically
@@ -106,7 +107,7 @@ def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
         drawn, wanted = pair.code(told, observed).shape[1:], pair.embed(clean).shape[1:]
     if drawn != wanted:
         shapes = f"it draws {list(drawn)}, where the data are {list(wanted)}"
-        raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels or draft=latents")
+        raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels, latents or embeddings")
 
 
 def begin(config: DictConfig, resume: Path | None) -> Start:
@@ -189,7 +190,7 @@ def prepare(system: System, data: Data) -> None:
     Raises:
         DataError: if the labels do not do for the generator or a feature.
     """
-    system.model.generator.check(data.train.labels)
+    system.model.generator.check(data.train.some()[1])
     for module in system.modules():
         if isinstance(module, Feature):
             module.prepare(data, cache())

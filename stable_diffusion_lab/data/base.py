@@ -2,17 +2,34 @@
 
 import hashlib
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
 
+SOME = 2**17
+
+
+class Samples(Protocol):
+    """``[N, ...]``: a tensor, or what makes parts of one when they are asked for."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: slice | Tensor, /) -> Tensor: ...
+
 
 class Split(NamedTuple):
-    """Samples in memory.
+    """Samples, in memory or in files that are larger.
 
     Attributes:
         samples: as the modality stores them: images ``[N, C, H, W]`` uint8, recordings ``[N, C, T]``
@@ -20,12 +37,22 @@ class Split(NamedTuple):
         labels: class of each sample, ``[N]`` int64; ``None`` where the data has no labels.
     """
 
-    samples: Tensor
+    samples: Samples
     labels: Tensor | None
+
+    def some(self, limit: int = SOME, apart: int = 1) -> tuple[Tensor, Tensor | None]:
+        """Samples and labels that stand for all of them, in memory: evenly spaced, the same ones at any time.
+
+        Args:
+            limit: most of them.
+            apart: least distance between two.
+        """
+        every = slice(None, None, max(1, apart, -(-len(self.samples) // limit)))
+        return self.samples[every], None if self.labels is None else self.labels[every]
 
 
 class Data:
-    """A data set in memory. A subclass loads three splits and hands them over.
+    """A data set. A subclass loads three splits and hands them over.
 
     Args:
         name: short name for logs and folders.
@@ -64,7 +91,7 @@ class Data:
         self.test = test
         self.classes = classes
         for part, split in self.splits.items():
-            self._check(part, split.samples)
+            self._check(part, split)
             if classes:
                 self._check_labels(part, split.labels)
 
@@ -78,14 +105,20 @@ class Data:
         """Sixteen hex digits that change when any number, label or the order of samples does."""
         digest = hashlib.sha256()
         for split in self.splits.values():
-            for tensor in split:
-                if tensor is not None:
-                    digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                    digest.update(tensor.contiguous().numpy().data)
+            for entries in split:
+                if entries is not None:
+                    digest.update(f"{entries.dtype}{tuple(entries.shape)}".encode())
+                    for first in range(0, len(entries), SOME):
+                        digest.update(entries[first : first + SOME].contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
-    def _check(self, part: str, samples: Tensor) -> None:
+    def stored(self, split: str) -> Tensor:
+        """Samples ``[N, ...]`` that stand for a split (see ``Split.some``), by its name."""
+        return self.splits[split].some()[0]
+
+    def _check(self, part: str, split: Split) -> None:
         noun, entry = self.modality.noun, self.modality.entry
+        samples, _ = split.some()
         if len(samples) == 0:
             raise DataError("DATA-EMPTY", f"{self.name}: the {part} split has no {noun}; add some")
         if samples.shape[1:] != self.modality.stored_shape(self.shape):

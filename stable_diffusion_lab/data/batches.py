@@ -15,16 +15,20 @@ from stable_diffusion_lab.modality.image import Image
 _IMAGE = Image()
 
 
+ORDERED = 2**22  # samples whose order is in memory at once
+
+
 class Batches:
     """The training data as one sequence of shuffled batches.
 
-    Batch t is a pure function of (seed, t): it is batch j of epoch e with ``e, j = divmod(t, per_epoch)``,
-    and each epoch has its own permutation. Nothing has to be saved to resume, and all ranks together see
-    what one process with the same global batch would. Samples that do not fill a batch wait for the
-    next epoch.
+    Batch t is a pure function of (seed, t): it is batch j of pass p with ``p, j = divmod(t, per_pass)``,
+    and each pass has its own permutation. A pass is over all samples, or of more than four million over every
+    k-th, those beside them in the next one: the order has to be in memory. Nothing has to be saved to resume,
+    and all ranks together see what one process with the same global batch would. Samples that do not fill a
+    batch wait for a later pass.
 
     Args:
-        split: samples in memory.
+        split: samples.
         batch_size: samples per process and batch.
         seed: keys the permutations.
         steps: number of batches in the whole run.
@@ -57,9 +61,10 @@ class Batches:
         self.rank = rank
         self.world = world
         self.first = 0
-        self.per_epoch = len(split.samples) // self.global_batch
+        self.passes = -(-len(split.samples) // ORDERED)  # that it takes to see all samples
+        self.per_pass = len(split.samples) // self.passes // self.global_batch if self.passes else 0
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
-        if self.per_epoch == 0:
+        if self.per_pass == 0:
             batch = f"{batch_size} x {world} processes" if world > 1 else f"{batch_size}"
             found = f"{len(split.samples)} {modality.noun}"
             message = f"the train split has {found}, batch_size is {batch}; lower batch_size"
@@ -76,9 +81,10 @@ class Batches:
 
     def indices(self, t: int) -> Tensor:
         """Which samples this process sees in batch t, ``[batch_size]`` int64."""
-        epoch, j = divmod(t, self.per_epoch)
-        if self._order[0] != epoch:
-            rng = torch.Generator().manual_seed(fold(self.seed, epoch))
-            self._order = (epoch, torch.randperm(len(self.split.samples), generator=rng))
+        number, j = divmod(t, self.per_pass)
+        if self._order[0] != number:
+            rng = torch.Generator().manual_seed(fold(self.seed, number))
+            seen = range(number % self.passes, len(self.split.samples), self.passes)
+            self._order = (number, torch.randperm(len(seen), generator=rng) * seen.step + seen.start)
         start = j * self.global_batch
         return self._order[1][start : start + self.global_batch][self.rank :: self.world]

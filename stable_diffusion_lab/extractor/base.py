@@ -13,14 +13,21 @@ from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
 
 
+class TrainingSplit(Protocol):
+    """Stored training samples ``[N, ...]`` and their labels, where there are some."""
+
+    def some(self) -> tuple[Tensor, Tensor | None]:
+        """As many of them as stand for all."""
+
+
 class TrainingData(Protocol):
-    """What an extractor may learn from: the stored training samples ``[N, ...]`` and their labels."""
+    """What an extractor may learn from."""
 
     name: str
     modality: Modality
 
     @property
-    def train(self) -> tuple[Tensor, Tensor | None]: ...
+    def train(self) -> TrainingSplit: ...
 
     @property
     def fingerprint(self) -> str: ...

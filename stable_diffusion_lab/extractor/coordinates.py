@@ -23,5 +23,5 @@ class Coordinates(Extractor):
 
     def prepare(self, data: TrainingData, cache: Path) -> None:
         """Only the unit depends on the data; nothing is kept."""
-        points, _ = data.train
+        points, _ = data.train.some()
         self.calibrate(points)

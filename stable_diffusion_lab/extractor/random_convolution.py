@@ -34,7 +34,7 @@ class RandomConvolution(Extractor):
 
     def prepare(self, data: TrainingData, cache: Path) -> None:
         """Only the unit depends on the data; nothing is kept."""
-        images, _ = data.train
+        images, _ = data.train.some()
         self.calibrate(images)
 
 

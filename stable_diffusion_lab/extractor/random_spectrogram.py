@@ -40,5 +40,5 @@ class RandomSpectrogram(Extractor):
 
     def prepare(self, data: TrainingData, cache: Path) -> None:
         """Only the unit depends on the data; nothing is kept."""
-        recordings, _ = data.train
+        recordings, _ = data.train.some()
         self.calibrate(recordings)

@@ -52,7 +52,7 @@ class Supervised(Extractor):
             DataError: if the data has no labels.
             DiskError: if the cache cannot be written.
         """
-        samples, labels = data.train
+        samples, labels = data.train.some()
         if labels is None:
             remedy = f"say extractor={self.without_labels}"
             raise DataError("DATA-LABELS", f"{data.name} has no labels to train a classifier on; {remedy}")

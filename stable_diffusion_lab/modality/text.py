@@ -49,14 +49,15 @@ class Text(Modality):
         return one_hot(stored.long(), self.tokenizer.size)
 
     def to_stored(self, sample: Tensor) -> Tensor:
-        """Most probable tokens, int16 where that is enough, nothing but ends after the first end."""
+        """Most probable tokens, nothing but ends after the first end."""
         tokens = sample.argmax(dim=-1)
         return tokens.masked_fill(~alive(tokens == END), END).to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:
         """The smallest type that holds every token."""
-        return torch.int16 if self.tokenizer.size <= 2**15 else torch.int32
+        sizes = {torch.uint8: 2**8, torch.int16: 2**15, torch.int32: 2**31}
+        return next(dtype for dtype, most in sizes.items() if self.tokenizer.size <= most)
 
     def texts(self, stored: Tensor) -> list[str]:
         """What stored samples ``[N, L]`` say, each up to its end."""

@@ -75,7 +75,7 @@ class Evaluator:
         """
         for fidelity in self.fidelities.values():
             fidelity.try_out(self.maker.originals(split, torch.arange(1)))
-        real = len(self.data.splits[split].samples)
+        real = len(self.data.stored(split))
         for metric in self.metrics.values():
             metric.check(real, self.count(split), self.extractor.feature_dim)
 
@@ -150,7 +150,7 @@ class Evaluator:
             most probable ones. Where readers count in something else than entries (see ``Modality.units``),
             also ``elbo_per_character`` and so on: nats of all real samples over all their characters.
         """
-        real = self.data.splits[split].samples
+        real = self.data.stored(split)
         real = real[:: -(-len(real) // LIKELIHOOD)]
         with evaluating(model, fold(self.seed)):
             made = self.maker.make(model, split, torch.arange(min(self.count(split), LIKELIHOOD)))
@@ -181,7 +181,7 @@ class Evaluator:
 
         They are refined as drafts are, with noise of their own where that is drawn by noise.
         """
-        samples, to_sample = self.data.splits[split].samples, self.data.modality.to_sample
+        samples, to_sample = self.data.stored(split), self.data.modality.to_sample
         with evaluating(model, fold(self.seed)):
             noise = model.noise(len(samples), fold(self.seed)).split(BATCH)
             parts = (to_sample(part.to(model.device)) for part in samples.split(BATCH))
@@ -197,7 +197,7 @@ class Evaluator:
 
         As many as are generated are drawn without replacement, or all where there are fewer.
         """
-        train = self.data.train.samples
+        train = self.data.stored("train")
         rng = torch.Generator().manual_seed(fold(self.seed))
         chosen = torch.randperm(len(train), generator=rng)[: self.count(split)]
         return self.compare(split, self.extractor.extract(train[chosen], BATCH), train[chosen])
@@ -210,7 +210,7 @@ class Evaluator:
             features: of the samples, ``[M, D]``.
             stored: the samples, ``[M, ...]``.
         """
-        real, reference = self.real(split), self.data.splits[split].samples
+        real, reference = self.real(split), self.data.stored(split)
         found = {k: v for metric in self.metrics.values() for k, v in metric(real, features).items()}
         told = (measure(reference, stored.cpu()) for measure in self.measures.values())
         return found | {name: value for values in told for name, value in values.items()}
@@ -218,7 +218,7 @@ class Evaluator:
     def real(self, split: str) -> Tensor:
         """Features ``[N, D]`` of the samples of a split, extracted once."""
         if split not in self._real:
-            self._real[split] = self.extractor.extract(self.data.splits[split].samples, BATCH)
+            self._real[split] = self.extractor.extract(self.data.stored(split), BATCH)
         return self._real[split]
 
     def extract(self, stored: Tensor, model: Pair) -> Tensor:

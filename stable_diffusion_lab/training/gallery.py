@@ -54,7 +54,7 @@ class Gallery(BetweenBatches):
     def draw(self, pair: Pair) -> dict[str, Tensor]:
         """What a picture shows from left to right, ``[crowd, ...]`` each."""
         modality = self.data.modality
-        clean = modality.to_sample(self.data.validation.samples[: modality.crowd])
+        clean = modality.to_sample(self.data.stored("validation")[: modality.crowd])
         observed = pair.task.observe(clean, torch.Generator().manual_seed(fold(self.seed)))
         if observed is None:
             return pair.generate(modality.crowd, self.seed)._asdict()

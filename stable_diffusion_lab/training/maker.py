@@ -32,7 +32,7 @@ class Maker:
 
     def count(self, split: str) -> int:
         """Number of samples that are generated to be compared with a split."""
-        return self.n or len(self.data.splits[split].samples)
+        return self.n or len(self.data.stored(split))
 
     def noise(self, pair: Pair, split: str) -> Tensor:
         """What is drafted from, ``[count, pair.noise_dim]`` on the CPU."""
@@ -41,7 +41,7 @@ class Maker:
 
     def originals(self, split: str, rows: Tensor) -> Tensor:
         """Clean samples ``[n, ...]`` of which the damaged ones number ``rows`` are made."""
-        samples = self.data.splits[split].samples
+        samples = self.data.stored(split)
         return self.data.modality.to_sample(samples[rows % len(samples)])
 
     def damaged(self, pair: Pair, split: str) -> Observation | None:

@@ -139,7 +139,8 @@ class System(LightningModule):
         if step == self.schedule.refiner_stop and not self.schedule.learns("refiner", step):
             self.model.refiner.load_state_dict(self.average.refiner.state_dict())
         if self.batches_seen == self.schedule.generator_start:
-            self.model.generator.initialise(self.codes(), self.batches().split.labels)
+            samples, labels = self.batches().split.some()
+            self.model.generator.initialise(self.codes(samples), labels)
             self.average.generator.load_state_dict(self.model.generator.state_dict())
 
     def reseed(self) -> None:
@@ -155,11 +156,10 @@ class System(LightningModule):
         return self.trainer.train_dataloader  # type: ignore[return-value]
 
     @torch.no_grad()
-    def codes(self) -> Iterator[Tensor]:
-        """The training data in the generator's space, in batches ``[n, *generator.shape]``."""
-        batches = self.batches()
-        for chunk in batches.split.samples.split(1024):
-            yield self.model.embed(batches.modality.to_sample(chunk.to(self.device)))
+    def codes(self, stored: Tensor) -> Iterator[Tensor]:
+        """Training samples ``[N, ...]`` in the generator's space, in batches ``[n, *generator.shape]``."""
+        for chunk in stored.split(1024):
+            yield self.model.embed(self.batches().modality.to_sample(chunk.to(self.device)))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Adam moves a parameter on a zero gradient (momentum), but leaves one without gradient alone.

@@ -2,36 +2,63 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy
-import torch
-from torch import Tensor
 
 from stable_diffusion_lab.layer.ending import END
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
-# Stretches of text of the three splits.
-Parts = dict[str, list[str]]
+
+class Passage(NamedTuple):
+    """A text that is cut by itself.
+
+    Attributes:
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        text: in pieces; to be read once, and before the next passage.
+    """
+
+    split: str
+    text: Iterator[str]
+
+
+class Strip(NamedTuple):
+    """Tokens that are kept for the samples of a passage.
+
+    Attributes:
+        tokens: those that follow the strip before, ``[n]``.
+        starts: where the samples begin that are whole with them, ``[m]``, counted from the first token of the
+            passage.
+    """
+
+    tokens: numpy.ndarray
+    starts: numpy.ndarray
+
+
+# From the tokens of a passage, in pieces, to strips of them; holds no more than one of them in memory.
+Cutter = Callable[[Iterable[numpy.ndarray]], Iterator[Strip]]
 
 
 class Cut(ABC):
-    """Shares text out among the splits, and cuts samples of L tokens."""
+    """Shares text out among the splits, and cuts samples of L tokens, a file and a piece of it at a time."""
 
     @abstractmethod
-    def share(self, texts: Mapping[str, str]) -> Parts:
-        """Stretches of text by split, ``train``, ``validation`` and ``test``.
+    def passages(self, path: Path, name: str) -> Iterator[Passage]:
+        """What is in a file.
 
         Args:
-            texts: contents of the files, by their name inside the folder.
+            path: of the file.
+            name: its path inside the folder, which stays the same wherever the folder is.
 
         Raises:
-            DataError: if the text is not such that it can be shared out.
+            DataError: if it is no text, or not such that it can be shared out.
         """
 
     @abstractmethod
-    def rows(self, stretches: Sequence[str], tokenizer: Tokenizer, length: int, training: bool) -> Tensor:
-        """Samples ``[N, length]`` of token numbers, int64, from the stretches of one split."""
+    def cutter(self, tokenizer: Tokenizer, length: int, training: bool) -> Cutter:
+        """What cuts samples of ``length`` tokens out of passages, training or held out."""
 
     def overlap(self, length: int) -> int:
         """How many training samples of ``length`` tokens hold the same token."""
@@ -44,9 +71,13 @@ def split_of(name: str) -> str:
     return {8: "validation", 9: "test"}.get(tenth, "train")
 
 
-def padded(rows: Sequence[numpy.ndarray], length: int) -> Tensor:
-    """``[N, length]`` int64: the first tokens of each, and ends after them."""
-    table = torch.full((len(rows), length), END, dtype=torch.int64)
-    for index, tokens in enumerate(rows):
-        table[index, : len(tokens)] = torch.from_numpy(tokens[:length])
-    return table
+def padded(tokens: Iterable[numpy.ndarray], length: int) -> Iterator[Strip]:
+    """One sample: the first tokens of a passage, and ends after them."""
+    row, filled = numpy.full(length, END), 0
+    for piece in tokens:
+        fits = piece[: length - filled]
+        row[filled : filled + len(fits)] = fits
+        filled += len(fits)
+        if filled == length:
+            break
+    yield Strip(row, numpy.zeros(1, dtype=numpy.int64))

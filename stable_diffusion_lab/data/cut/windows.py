@@ -1,14 +1,14 @@
 """Windows onto running text."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy
-import torch
-from torch import Tensor
 
 from stable_diffusion_lab.bounds import Fraction, PositiveInt
-from stable_diffusion_lab.data.cut.base import Cut, Parts
+from stable_diffusion_lab.data.cut.base import Cut, Cutter, Passage, Strip
+from stable_diffusion_lab.data.text_file import Stretch, boundary, whole, words
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
 
@@ -19,58 +19,60 @@ class Windows(Cut):
 
     Args:
         stride: least distance between the beginnings of two training windows, in tokens.
-        held_out: share of each file's characters that is validation, and again that is test.
+        held_out: share of each file's bytes that is validation, and again that is test.
     """
 
     def __init__(self, stride: PositiveInt = 8, held_out: Fraction = 0.05) -> None:
         self.stride = stride
         self.held_out = held_out
 
-    def share(self, texts: Mapping[str, str]) -> Parts:
-        parts: Parts = {"train": [], "validation": [], "test": []}
-        for text in texts.values():
-            first, second = (_boundary(text, round(len(text) * (1 - n * self.held_out))) for n in (2, 1))
-            parts["train"].append(text[:first])
-            parts["validation"].append(text[first:second])
-            parts["test"].append(text[second:])
-        return parts
+    def passages(self, path: Path, name: str) -> Iterator[Passage]:
+        size = whole(path).end
+        first, second = (boundary(path, round(size * (1 - n * self.held_out))) for n in (2, 1))
+        for split, begin, end in (
+            ("train", 0, first),
+            ("validation", first, second),
+            ("test", second, size),
+        ):
+            yield Passage(split, words(Stretch(path, begin, end)))
 
     def overlap(self, length: int) -> int:
         return max(1, length // self.stride)
 
-    def rows(self, stretches: Sequence[str], tokenizer: Tokenizer, length: int, training: bool) -> Tensor:
-        pieces = tokenizer.pieces()
-        after = numpy.array([piece[-1:].isspace() for piece in pieces])
-        before = numpy.array([len(piece) > 1 and piece[0].isspace() for piece in pieces])
+    def cutter(self, tokenizer: Tokenizer, length: int, training: bool) -> Cutter:
+        kinds = tokenizer.pieces()
+        after = numpy.array([piece[-1:].isspace() for piece in kinds])
+        before = numpy.array([len(piece) > 1 and piece[0].isspace() for piece in kinds])
         stride = self.stride if training else length
-        return torch.cat([_windows(tokenizer.encode(it), after, before, stride, length) for it in stretches])
-
-
-def _boundary(text: str, place: int) -> int:
-    """The first beginning of a word at or after a place, or the place itself where there is none."""
-    found = re.compile(r"\s+").search(text, max(0, place - 1))
-    return found.end() if found else place
+        return partial(_windows, after=after, before=before, stride=stride, length=length)
 
 
 def _windows(
-    tokens: numpy.ndarray, after: numpy.ndarray, before: numpy.ndarray, stride: int, length: int
-) -> Tensor:
-    """Windows ``[N, length]`` at the beginnings of words, at least ``stride`` tokens apart.
+    tokens: Iterable[numpy.ndarray], after: numpy.ndarray, before: numpy.ndarray, stride: int, length: int
+) -> Iterator[Strip]:
+    """Windows at the beginnings of words, at least ``stride`` tokens apart.
+
+    They are the first beginning at or after each multiple of the stride; the same for several is taken once.
 
     Args:
-        tokens: of one stretch, ``[n]``.
+        tokens: of one passage, in pieces.
         after: whether a word may begin after a token, ``[V]``.
         before: whether a token begins a word by itself, ``[V]``.
         stride: in tokens.
         length: in tokens.
     """
-    if len(tokens) < length:
-        return torch.empty(0, length, dtype=torch.int64)
-    begins = before[tokens]
-    begins[1:] |= after[tokens[:-1]]
-    begins[0] = True
-    # The first beginning at or after each multiple of the stride; the same for several is taken once.
-    begun = numpy.flatnonzero(begins[: len(tokens) - length + 1])
-    places = numpy.searchsorted(begun, numpy.arange(0, len(tokens) - length + 1, stride))
-    starts = begun[numpy.unique(places[places < len(begun)])]
-    return torch.from_numpy(tokens[starts[:, None] + numpy.arange(length)])
+    seen, blank, multiple = 0, True, 0  # blank: whether a word may begin after the tokens seen
+    waiting = numpy.empty(0, dtype=numpy.int64)  # beginnings whose windows are not whole yet
+    for piece in filter(len, tokens):
+        begins = before[piece]
+        begins[1:] |= after[piece[:-1]]
+        begins[0] |= blank
+        begun = numpy.flatnonzero(begins) + seen
+        if len(begun):
+            wanted = numpy.arange(multiple, begun[-1] + 1, stride)
+            multiple += len(wanted) * stride
+            waiting = numpy.concatenate([waiting, numpy.unique(begun[numpy.searchsorted(begun, wanted)])])
+        seen, blank = seen + len(piece), after[piece[-1]]
+        whole_ones = numpy.searchsorted(waiting, seen - length, side="right")
+        yield Strip(piece, waiting[:whole_ones])
+        waiting = waiting[whole_ones:]

@@ -31,6 +31,10 @@ class Tokenizer(ABC):
         """Find the vocabulary that suits these texts best."""
 
     @abstractmethod
+    def recall(self, state: str) -> None:
+        """Know again what ``state`` said."""
+
+    @abstractmethod
     def encode(self, text: str) -> numpy.ndarray:
         """Tokens ``[n]`` int64 of a text, without an end."""
 

@@ -29,7 +29,7 @@ class BPE(Tokenizer):
         self._library = extra("tokenizers", "text", "tokenizer: bpe")
         self._model: Any = None
         if state is not None:
-            self._use(self._library.Tokenizer.from_str(state))
+            self.recall(state)
 
     def learn(self, texts: Iterable[str]) -> None:
         lib = self._library
@@ -44,6 +44,9 @@ class BPE(Tokenizer):
         )
         model.train_from_iterator(texts, trainer)
         self._use(model)
+
+    def recall(self, state: str) -> None:
+        self._use(self._library.Tokenizer.from_str(state))
 
     def _use(self, model: Any) -> None:
         model.encode_special_tokens = True  # "<end>" in a text is five letters

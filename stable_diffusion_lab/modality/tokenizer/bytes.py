@@ -29,6 +29,9 @@ class Bytes(Tokenizer):
     def learn(self, texts: Iterable[str]) -> None:
         """Every vocabulary of bytes is the same."""
 
+    def recall(self, state: str) -> None:
+        """There is nothing to be known."""
+
     def encode(self, text: str) -> numpy.ndarray:
         return numpy.frombuffer(text.encode(), dtype=numpy.uint8).astype(numpy.int64) + self.reserved
 

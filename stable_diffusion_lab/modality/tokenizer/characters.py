@@ -30,7 +30,9 @@ class Characters(Tokenizer):
         super().__init__(size)
         if size <= self.reserved:
             raise ConfigError("CFG-VALUE", f"tokenizer.size: {size}; wants more than {self.reserved}")
-        self._know([] if state is None else json.loads(state))
+        self._know([])
+        if state is not None:
+            self.recall(state)
 
     def learn(self, texts: Iterable[str]) -> None:
         counts: Counter[str] = Counter()
@@ -38,6 +40,9 @@ class Characters(Tokenizer):
             counts.update(text)
         ranked = sorted(counts, key=lambda character: (-counts[character], character))
         self._know(ranked[: self.size - self.reserved])
+
+    def recall(self, state: str) -> None:
+        self._know(json.loads(state))
 
     def _know(self, characters: Iterable[str]) -> None:
         self.characters = list(characters)

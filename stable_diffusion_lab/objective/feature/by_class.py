@@ -94,7 +94,7 @@ class ByClass(Feature):
         Raises:
             DataError: if the data has no labels.
         """
-        if data.train[1] is None:
+        if data.train.some()[1] is None:
             raise _without_labels(data.name)
 
 

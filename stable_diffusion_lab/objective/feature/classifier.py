@@ -58,7 +58,7 @@ class Classifier(Network):
             DataError: if the data has no labels.
             DiskError: if the cache cannot be written.
         """
-        if data.train[1] is None:
+        if data.train.some()[1] is None:
             message = f"{data.name} has no labels to train a classifier on; say feature=random_convolution"
             raise DataError("DATA-LABELS", message)
         self.network.prepare(data, cache)

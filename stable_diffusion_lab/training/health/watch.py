@@ -77,17 +77,18 @@ class Health(BetweenBatches):
     def look(self, trainer: Trainer, system: System) -> Findings:
         """Put together what is known; the critic's accuracy is the mean over ranks, in its last batch."""
         evaluator = self.monitor.evaluator
-        modality, split = evaluator.data.modality, evaluator.data.validation
+        samples, labels = evaluator.data.validation.some()
         rng = torch.Generator().manual_seed(fold(evaluator.seed))
-        chosen = torch.randperm(len(split.samples), generator=rng)[: self.samples]
-        posterior = system.average.infer(modality.to_sample(split.samples[chosen].to(system.device)))
+        chosen = torch.randperm(len(samples), generator=rng)[: self.samples]
+        shown = evaluator.data.modality.to_sample(samples[chosen].to(system.device))
+        posterior = system.average.infer(shown)
         critics = [it for it in system.objectives.values() if isinstance(it, Adversarial)]
         found = [it.accuracy for it in critics if it.accuracy is not None]
         means = [trainer.strategy.reduce(it, reduce_op="mean").item() for it in found]
         return Findings(
             scores=self.monitor.latest,
             real=evaluator.real("validation")[chosen].double().cpu(),
-            labels=None if split.labels is None else split.labels[chosen],
+            labels=None if labels is None else labels[chosen],
             generated={k: it[: self.samples].double().cpu() for k, it in evaluator.features.items()},
             posterior=Posterior(*(it.double().cpu() for it in posterior)),
             accuracy=max(means, default=None),
