@@ -126,7 +126,7 @@ def picture(results: list[Result], path: Path) -> None:
                 panel.scatter(recall, precision, **look, **style)
         panel.set(title=f"drafts in {space}", xlabel="recall (diversity)", ylabel="precision (fidelity)")
     panels[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.suptitle("MNIST, refined solid and draft pale; equal time, three seeds")
+    figure.suptitle("MNIST, a point for each run after equal time; refined solid, draft pale")
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
