@@ -1,14 +1,17 @@
 """What a comparison costs: time and peak memory of each objective against batch size N and width D.
 
-    python benchmarks/cost.py [--device cpu]
+    python benchmarks/cost.py [--device cpu] [--objectives mmd energy]
 
 One step of an objective's terms and their backward pass on N drafts and N real points of width D, float32,
-the generator and refiner left out. Prints a Markdown table with the exponents a and b of time ~ N^a D^b, from
-the largest two sizes of each.
+the generator and refiner left out; on the CPU the processor's time of the fastest step. Prints a Markdown
+table with the exponents a and b of time ~ N^a D^b: a is the slope of a straight line through log time against
+log N at the larger sizes, 2,048 and more, b is from the two widths.
 """
 
 import argparse
 import math
+import time
+from statistics import linear_regression
 from typing import NamedTuple
 
 import torch
@@ -16,6 +19,7 @@ from common import objectives
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
+from torch.utils.benchmark import timer as default_clock
 
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.command.build import build
@@ -26,8 +30,9 @@ from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
 from stable_diffusion_lab.refiner.mlp import MLP
 
-CENTRE = (512, 24)
-SIZES = [(128, 24), CENTRE, (2048, 24), (512, 784)]
+NARROW, WIDE = (512, 24), (512, 784)
+LARGE = [(2048, 24), (4096, 24), (8192, 24)]
+SIZES = [NARROW, *LARGE, WIDE]
 
 
 class Scale(Generator):
@@ -79,18 +84,19 @@ def cost(name: str, n: int, width: int, device: str) -> Cost:
     (objective,) = (build(node).to(device) for node in config.objective.values())
     pair = Pair(Scale(width), MLP((width,), 8, 16, 0.1), Pixels(["draft"])).to(device)
     names = {"step": step, "objective": objective, "pair": pair, "real": torch.randn(n, width, device=device)}
-    timer = Timer("step(objective, pair, real)", globals=names, num_threads=torch.get_num_threads())
-    timer.timeit(2)
-    return Cost(1e3 * timer.blocked_autorange(min_run_time=0.5).median, peak(timer, device))
+    clock = time.process_time if device == "cpu" else default_clock
+    timer = Timer("step(objective, pair, real)", globals=names, timer=clock)
+    memory = peak(timer, device)  # warms up, too
+    return Cost(1e3 * min(timer.blocked_autorange(min_run_time=0.1).times), memory)
 
 
 def row(name: str, device: str) -> str:
     """A line of the table."""
     costs = {size: cost(name, *size, device) for size in SIZES}
-    in_n = math.log(costs[2048, 24].time / costs[CENTRE].time, 4)
-    in_d = math.log(costs[512, 784].time / costs[CENTRE].time, 784 / 24)
+    line = linear_regression([math.log(n) for n, _ in LARGE], [math.log(costs[it].time) for it in LARGE])
+    in_d = math.log(costs[WIDE].time / costs[NARROW].time, WIDE[1] / NARROW[1])
     cells = [f"{c.time:.1f} | {c.memory:.0f}" for c in costs.values()]
-    return f"| {name} | " + " | ".join(cells) + f" | {in_n:.2f} | {in_d:.2f} |"
+    return f"| {name} | " + " | ".join(cells) + f" | {line.slope:.2f} | {in_d:.2f} |"
 
 
 def main() -> None:
@@ -99,11 +105,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cpu")
-    device = parser.parse_args().device
+    parser.add_argument("--objectives", nargs="*", default=objectives())
+    arguments = parser.parse_args()
     heads = " | ".join(f"{n} x {width}: ms | MiB" for n, width in SIZES)
     print(f"| objective | {heads} | a | b |\n" + "|---" * (3 + 2 * len(SIZES)) + "|")
-    for name in objectives():
-        print(row(name, device), flush=True)
+    for name in arguments.objectives:
+        print(row(name, arguments.device), flush=True)
 
 
 if __name__ == "__main__":

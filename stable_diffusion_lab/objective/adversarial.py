@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.layer.frozen import frozen
@@ -12,6 +13,11 @@ from stable_diffusion_lab.objective.critic.base import Critic
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.regularizer.base import Regularizer
 from stable_diffusion_lab.objective.verdict import Verdict
+
+
+def share_above(a: Tensor, b: Tensor) -> Tensor:
+    """Share of all pairs of ``a`` ``[N]`` and ``b`` ``[M]`` in which a is above b, a scalar; N log N."""
+    return 1 - torch.searchsorted(a.sort().values, b, right=True).float().mean() / len(a)
 
 
 class Adversarial(Comparing):
@@ -53,7 +59,7 @@ class Adversarial(Comparing):
     def terms(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
         of_real, of_generated = self.judge(real), self.judge(generated)
         self.augment.observe(of_generated.logits.detach(), of_real.logits.detach())
-        self.accuracy = (of_real.logits[:, None] > of_generated.logits).float().mean().detach()
+        self.accuracy = share_above(of_real.logits.detach(), of_generated.logits.detach())
         critic = self.critic_loss(of_generated.logits, of_real.logits)
         for regularizer in self.regularizers.values():
             critic = critic + regularizer(self.values, of_generated, of_real)

@@ -4,6 +4,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from stable_diffusion_lab.layer.ranks import gather
+from stable_diffusion_lab.layer.rows import sum_over_rows
+from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.adversarial import Adversarial
 
 
@@ -13,8 +15,12 @@ def surprise(doubted: Tensor, preferred: Tensor) -> Tensor:
     The pairs run over the batches of all ranks. Each side's gradient takes the other side as constant,
     which leaves out nothing: the two add up to the gradient of the whole.
     """
-    above = softplus(doubted[:, None] - gather(preferred)).mean()
-    below = softplus(gather(doubted)[:, None] - preferred).mean()
+    doubted, preferred = widen(doubted), widen(preferred)
+    all_doubted, all_preferred = gather(doubted), gather(preferred)
+    above = sum_over_rows(doubted, len(all_preferred), lambda a: softplus(a[:, None] - all_preferred).sum())
+    below = sum_over_rows(preferred, len(all_doubted), lambda b: softplus(all_doubted - b[:, None]).sum())
+    above = above / (len(doubted) * len(all_preferred))
+    below = below / (len(preferred) * len(all_doubted))
     return above + below - below.detach()
 
 
