@@ -185,6 +185,17 @@ def test_tokens_are_made_once_and_again_if_they_are_lost(
     assert load(folder).modality.node() == first.modality.node()
 
 
+def test_long_work_is_announced_and_done_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(text, "LARGE", 1000)
+    said = []
+    for _ in range(2):
+        load(written(tmp_path, WILD.encode() * 5))
+        said.append(capsys.readouterr().out)
+    assert "GB of text apart into tokens, once" in said[0] and not said[1]
+
+
 def test_whatever_tokens_depend_on_makes_others(tmp_path: Path, own_cache: Path) -> None:
     folder = corpus(tmp_path)
     load(folder)

@@ -1,7 +1,6 @@
 """Any text in files."""
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,8 +18,8 @@ from stable_diffusion_lab.layer.cache import cache, keep
 from stable_diffusion_lab.modality import text as modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
-log = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
+LARGE = 10**8  # bytes that take long enough to say so
 
 
 class Source(NamedTuple):
@@ -89,7 +88,9 @@ def tokenised(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int
     folder = cache() / f"text-{_key(sources, cut, tokenizer, length)}"
     index = token_file.sealed(folder)
     if index is None:
-        log.info("taking text apart into tokens; kept in %s", folder)
+        size = sum(source.path.stat().st_size for source in sources)
+        if size > LARGE:
+            print(f"taking {size / 1e9:.1f} GB of text apart into tokens, once; kept in {folder}")
         training = (it for _, it in passages(sources, cut) if it.split == "train")
         tokenizer.learn(piece for passage in training for piece in passage.text)
         keep(folder, lambda part: write(part, sources, cut, tokenizer, length))

@@ -12,7 +12,7 @@ from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.file.folder import find
 
 SUFFIXES = {".txt", ".text", ".md"}
-CHUNK = 2**20  # bytes that are read at once
+CHUNK = 2**18  # bytes that are read at once
 LONGEST = 2**20  # characters of a word that is read as a whole
 _AHEAD = 2**16  # bytes in which the beginning of a word is looked for
 _BOM = "\ufeff"
