@@ -43,6 +43,8 @@ def biharmonic(image: Array, lost: Array) -> Array:
 
 def non_local_means(image: Array, lost: Array) -> Array:
     """Non-local means (Buades et al. 2005) with the noise it estimates by itself, scikit-image."""
+    if image.shape[2] == 1:  # scikit-image loses an axis of one channel
+        return non_local_means(np.repeat(image, 2, axis=2), lost)[..., :1]
     sigma = float(np.mean(estimate_sigma(image, channel_axis=2)))
     return denoise_nl_means(image, h=0.8 * sigma, sigma=sigma, patch_size=5, patch_distance=6, channel_axis=2)
 
