@@ -67,15 +67,16 @@ def loudness(x: Tensor, seen: Tensor, width: int) -> Tensor:
     hidden = seen == 0
     left = torch.where(hidden, -1, at).cummax(dim=2).values
     right = length - 1 - torch.where(hidden.flip(2), -1, at).cummax(dim=2).values.flip(2)
-    power = functional.pad((x.square().mean(dim=1, keepdim=True) * seen).double().cumsum(2), (1, 0))
-    count = functional.pad(seen.double().cumsum(2), (1, 0))
+    power = x.square().mean(dim=1, keepdim=True) * seen
+    window = x.new_ones(1, 1, width)
 
-    def mean(first: Tensor, last: Tensor) -> Tensor:
-        low, high = first.clamp(0, length), last.clamp(0, length)
-        total = (power.gather(2, high) - power.gather(2, low)).clamp_min(0)
-        return total / (count.gather(2, high) - count.gather(2, low)).clamp_min(1)
+    def mean(margin: tuple[int, int], place: Tensor) -> Tensor:
+        total, count = (
+            functional.conv1d(functional.pad(y, margin), window) for y in (power, seen.to(x.dtype))
+        )
+        return (total / count.clamp_min(1)).gather(2, place.clamp(0, length - 1))
 
-    way = torch.where(hidden, (at - left) / (right - left).clamp_min(1), 0.5).double()
+    way = torch.where(hidden, (at - left) / (right - left).clamp_min(1), 0.5)
     way = torch.where(left < 0, 1.0, torch.where(right >= length, 0.0, way))
-    sides = mean(left + 1 - width, left + 1), mean(right, right + width)
-    return ((1 - way) * sides[0] + way * sides[1]).sqrt().to(x.dtype)
+    before, after = mean((width - 1, 0), left), mean((0, width - 1), right)
+    return ((1 - way) * before + way * after).sqrt()
