@@ -4,8 +4,8 @@
     python benchmarks/restoration.py runs/<date>/<time>-restore_mnist ...
 
 Prints one Markdown table: mean and standard deviation over the runs given, which must share data and task, on
-the first 1,000 samples of the test split, or on all of a smaller one. ``spread`` is the standard deviation over four completions of the
-same sample where it was not known, in units of the range [-1, 1].
+the first 1,000 samples of the test split, or on all of a smaller one. ``spread`` is the standard deviation
+over four completions of the same sample where it was not known, in units of the range [-1, 1].
 """
 
 import sys
