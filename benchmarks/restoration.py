@@ -4,8 +4,8 @@
     python benchmarks/restoration.py runs/<date>/<time>-restore_mnist ...
 
 Prints one Markdown table: mean and standard deviation over the runs given, which must share data and task, on
-the first 1,000 samples of the test split. ``spread`` is the standard deviation over four completions of the
-same sample where it was not known, in units of the range [-1, 1].
+the first 1,000 samples of the test split, or on all of a smaller one. ``spread`` is the standard deviation
+over four completions of the same sample where it was not known, in units of the range [-1, 1].
 """
 
 import sys
@@ -49,7 +49,8 @@ def rows(run: Path) -> Rows:
     """Scores on the test split by row."""
     trained = load(run)
     pair, seed = trained.model, trained.config.seed
-    evaluator = judge(trained.config, build(trained.config.data), N, seed)
+    data = build(trained.config.data)
+    evaluator = judge(trained.config, data, min(N, len(data.test.samples)), seed)
     found: Rows = {}
     for name, value in evaluator.score(pair, "test").items():
         stage, metric = name.split("/")
@@ -71,7 +72,7 @@ def main(runs: list[Path]) -> None:
             for metric, value in found.items():
                 gathered[row][metric].append(value)
     metrics = list(gathered["refined"])
-    print(f"{len(runs)} runs, {N} samples of the test split\n")
+    print(f"{len(runs)} runs, at most {N} samples of the test split\n")
     print("| |" + "|".join(metrics) + "|\n|---|" + "---|" * len(metrics))
     for row, values in gathered.items():
         print(f"| {row} |" + "|".join(spread(values[it]) if it in values else "" for it in metrics) + "|")

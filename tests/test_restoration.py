@@ -16,6 +16,7 @@ from stable_diffusion_lab.fidelity.psnr import PSNR
 from stable_diffusion_lab.generator.unet import UNet
 from stable_diffusion_lab.inversion import search
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.objective.distance.power import Power
 from stable_diffusion_lab.objective.reconstruction import Reconstruction
 from stable_diffusion_lab.refiner.skip import Skip
 from stable_diffusion_lab.task.damage.centre_box import CentreBox
@@ -125,9 +126,11 @@ def test_paired_objectives_reach_one_player_and_want_an_observation(name: str) -
 def test_reconstruction_vanishes_at_the_sample_itself() -> None:
     pair, clean = restorer(), images(4)
     observed = pair.task.observe(clean, rng())
-    loss = Reconstruction(1.0)(pair, Batch(clean, None), Draft(torch.zeros(4, 4), clean, observed))
+    loss = Reconstruction(Power(1.0))(pair, Batch(clean, None), Draft(torch.zeros(4, 4), clean, observed))
     assert loss["generator"] == 0
-    off = Reconstruction(1.0)(pair, Batch(clean, None), Draft(torch.zeros(4, 4), clean + 0.5, observed))
+    off = Reconstruction(Power(1.0))(
+        pair, Batch(clean, None), Draft(torch.zeros(4, 4), clean + 0.5, observed)
+    )
     assert off["generator"].item() == pytest.approx(0.5)
 
 

@@ -1,0 +1,24 @@
+"""Entry by entry."""
+
+from torch import Tensor
+
+from stable_diffusion_lab.bounds import PositiveFloat
+from stable_diffusion_lab.objective.distance.base import Distance
+
+
+class Power(Distance):
+    """mean |x - y|^p over all entries.
+
+    With p = 2 the best answer is the mean of what is possible, nearest in squared error and blurred where
+    much is possible; with p = 1 it is the median.
+
+    Args:
+        power: p.
+    """
+
+    def __init__(self, power: PositiveFloat) -> None:
+        super().__init__()
+        self.power = power
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        return (restored - clean).abs().pow(self.power).mean()
