@@ -45,8 +45,8 @@ class Draft(NamedTuple):
 
     Attributes:
         noise: ``[B, generator.noise_dim]`` standard normal.
-        code: the generator's output, ``[B, *generator.shape]``: pixels or latents of the refiner,
-            as the model's draft space says.
+        code: the generator's output, ``[B, *generator.shape]``: pixels, latents of the refiner, or
+            embeddings of tokens, as the model's draft space says.
         observed: what the generator was told, a row for each draft; ``None`` where nothing is observed.
     """
 

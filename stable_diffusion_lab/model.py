@@ -23,7 +23,7 @@ class Pair(nn.Module):
     Args:
         generator: noise, and what was observed, to draft, in the space that ``space`` names.
         refiner: draft to better draft; also the inference network.
-        space: where drafts live (``Pixels`` or ``Latents``).
+        space: where drafts live (``Pixels``, ``Latents`` or ``Embeddings``).
         task: what is observed; nothing by default.
 
     Raises:

@@ -170,7 +170,7 @@ def test_tokens_are_made_once_and_again_if_they_are_lost(
 ) -> None:
     folder = corpus(tmp_path)
     first = load(folder)
-    (kept,) = own_cache.iterdir()
+    (kept,) = own_cache.glob("text-*")
     for damage in (
         lambda: shutil.rmtree(own_cache),
         lambda: (kept / "train.tokens").write_bytes(b"cut"),
@@ -180,7 +180,7 @@ def test_tokens_are_made_once_and_again_if_they_are_lost(
         damage()
         again = load(folder)
         assert again.fingerprint == first.fingerprint and again.modality.node() == first.modality.node()
-        assert [kept] == list(own_cache.iterdir())
+        assert [kept] == list(own_cache.glob("text-*"))
     monkeypatch.setattr(text, "write", None)  # not called any more
     assert load(folder).modality.node() == first.modality.node()
 
@@ -206,7 +206,7 @@ def test_whatever_tokens_depend_on_makes_others(tmp_path: Path, own_cache: Path)
     load(folder)
     (folder / "3.txt").rename(folder / "33.txt")
     load(folder)
-    assert len(list(own_cache.iterdir())) == 6
+    assert len(list(own_cache.glob("text-*"))) == 6
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, own_cache: Path) -> None:

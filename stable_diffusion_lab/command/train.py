@@ -190,7 +190,7 @@ def prepare(system: System, data: Data) -> None:
     Raises:
         DataError: if the labels do not do for the generator or a feature.
     """
-    system.model.generator.check(data.train.some()[1])
+    system.model.generator.check(data.train.labels)
     for module in system.modules():
         if isinstance(module, Feature):
             module.prepare(data, cache())

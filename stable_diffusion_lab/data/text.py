@@ -93,10 +93,15 @@ def tokenised(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int
             print(f"taking {size / 1e9:.1f} GB of text apart into tokens, once; kept in {folder}")
         training = (it for _, it in passages(sources, cut) if it.split == "train")
         tokenizer.learn(piece for passage in training for piece in passage.text)
-        keep(folder, lambda part: write(part, sources, cut, tokenizer, length))
+        keep(folder, is_sealed, lambda part: write(part, sources, cut, tokenizer, length))
     elif index["facts"] is not None:
         tokenizer.recall(index["facts"])
     return folder
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether the tokens in a folder are all there."""
+    return token_file.sealed(folder) is not None
 
 
 def write(folder: Path, sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> None:
@@ -145,6 +150,7 @@ def _key(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> 
     package = Path(text_file.__file__).parent
     makers = [*package.glob("text*.py"), *package.glob("cut/*.py"), package / "token_file.py"]
     makers += (package.parent / "modality" / "tokenizer").glob("*.py")
+    makers += [package.parent / "modality" / "text.py", package.parent / "layer" / "ending.py"]
     found = hashlib.sha256(f"{type(cut)} {vars(cut)} {tokenizer.node()} {length}".encode())
     for maker in sorted(makers):
         found.update(maker.read_bytes())

@@ -72,7 +72,9 @@ def digest(path: Path) -> bytes:
 
 def boundary(path: Path, place: int) -> int:
     """The first byte at or after a place with which a word begins; where there is none near, a character."""
-    start = max(0, place - 1)
+    if place == 0:
+        return 0
+    start = place - 1
     try:
         with path.open("rb") as file:
             file.seek(start)

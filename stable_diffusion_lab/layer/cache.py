@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock
+
 from stable_diffusion_lab.error import DiskError
 
 
@@ -13,28 +15,34 @@ def cache() -> Path:
     return Path(os.environ.get("SDLAB_CACHE", "~/.cache/stable-diffusion-lab")).expanduser()
 
 
-def keep(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder that is there as a whole or not at all, in the place of any other.
+def keep(folder: Path, whole: Callable[[Path], bool], fill: Callable[[Path], None]) -> None:
+    """Make a folder that is there as a whole or not at all, in the place of one that is not.
 
-    Where several processes make the same one at once, the first stays.
+    Of several processes that want the same one, one makes it and the others wait.
 
     Args:
         folder: to be made.
+        whole: whether a folder is as it is to be; then it is left alone.
         fill: writes all that belongs into the folder that it is given.
 
     Raises:
         DiskError: if it cannot be written.
     """
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    part = folder.with_name(f".{folder.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        fill(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if whole(folder):
+                return
+            for old in (part, folder):  # of a process that was killed; damaged
+                if old.exists():
+                    shutil.rmtree(old)
+            try:
+                part.mkdir()
+                fill(part)
+                part.rename(folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        if not folder.is_dir():
-            message = f"{folder}: {error.strerror}; set SDLAB_CACHE to a folder that can be written"
-            raise DiskError("DISK-CACHE", message) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        message = f"{folder}: {error.strerror}; set SDLAB_CACHE to a folder that can be written"
+        raise DiskError("DISK-CACHE", message) from error

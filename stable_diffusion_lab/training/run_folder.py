@@ -131,10 +131,13 @@ def revision() -> str | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep a second training out of the folder. The system lets go of the lock of a process that has died.
+    """Keep a second training out of the folder.
+
+    Where the file system knows locks, it lets go of that of a process that has died.
 
     Raises:
         ConfigError: if another process trains in the folder.
+        DiskError: if the folder cannot be written.
     """
     lock = FileLock(path / ".lock")
     try:
@@ -142,6 +145,8 @@ def locked(path: Path) -> Iterator[None]:
     except Timeout as error:
         message = f"{path} is in use by another training; end it, or wait until it has ended"
         raise ConfigError("RUN-LOCKED", message) from error
+    except OSError as error:
+        raise DiskError("DISK-WRITE", f"{path}: cannot be locked ({error.strerror})") from error
     try:
         yield
     finally:

@@ -9,20 +9,26 @@ import numpy
 from stable_diffusion_lab.bounds import Fraction, PositiveInt
 from stable_diffusion_lab.data.cut.base import Cut, Cutter, Passage, Strip
 from stable_diffusion_lab.data.text_file import Stretch, boundary, whole, words
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
 
 class Windows(Cut):
     """Samples of L tokens that begin where a word does. The ends of each file are held out.
 
-    Training windows overlap, held-out ones do not.
+    Training windows overlap; of held-out ones there is one for each L tokens.
 
     Args:
-        stride: least distance between the beginnings of two training windows, in tokens.
-        held_out: share of each file's bytes that is validation, and again that is test.
+        stride: tokens for each of which there is a training window at most.
+        held_out: share of each file's bytes that is validation, and again that is test; less than a half.
+
+    Raises:
+        ConfigError: if nothing is left to learn from.
     """
 
     def __init__(self, stride: PositiveInt = 8, held_out: Fraction = 0.05) -> None:
+        if held_out >= 0.5:
+            raise ConfigError("CFG-VALUE", f"cut.held_out: {held_out}; wants < 0.5, for it is held out twice")
         self.stride = stride
         self.held_out = held_out
 
@@ -50,7 +56,7 @@ class Windows(Cut):
 def _windows(
     tokens: Iterable[numpy.ndarray], after: numpy.ndarray, before: numpy.ndarray, stride: int, length: int
 ) -> Iterator[Strip]:
-    """Windows at the beginnings of words, at least ``stride`` tokens apart.
+    """Windows at the beginnings of words, about ``stride`` tokens apart.
 
     They are the first beginning at or after each multiple of the stride; the same for several is taken once.
 

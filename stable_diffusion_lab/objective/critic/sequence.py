@@ -11,7 +11,7 @@ class Sequence(Critic):
     """Convolutions along the text, which see ever longer parts of it, then one layer (Gulrajani et al. 2017).
 
     Args:
-        shape: ``(length, channels)``: a distribution over tokens at each position.
+        shape: ``(length, channels)``: distributions over tokens, or their embeddings.
         width: channels after each convolution.
         depth: number of convolutions; each but the first halves the length.
         conditions: see ``Critic``.

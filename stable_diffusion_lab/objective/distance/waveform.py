@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import NonNegativeFloat, PositiveFloat, PositiveInt
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.spectrum import FLOOR, Magnitude
 from stable_diffusion_lab.objective.distance.base import Distance
 
@@ -26,6 +27,9 @@ class Waveform(Distance):
         sizes: of their windows, in samples; they overlap by three quarters.
         floor: magnitude, with a sinusoid of amplitude 1 at 1, below which everything is silence.
         least: ratio of noise to signal that is added to all, which bounds the reward for perfection.
+
+    Raises:
+        ConfigError: if there are no windows.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class Waveform(Distance):
         least: PositiveFloat = 1e-6,
     ) -> None:
         super().__init__()
+        if not sizes:
+            raise ConfigError("CFG-VALUE", "distance.sizes: []; give a window, or set distance.spectral=0")
         self.spectral = spectral
         self.magnitudes = nn.ModuleList(Magnitude(size, floor=floor) for size in sizes)
         self.least = least
