@@ -10,10 +10,9 @@ from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.layer.continuation import continued, loudness
 from stable_diffusion_lab.layer.seeding import fold
-from stable_diffusion_lab.layer.stft import STFT
+from stable_diffusion_lab.layer.stft import LEAST, STFT, level, root_mean_square
 from stable_diffusion_lab.layer.unet import UNet
 
-_LEAST = 1e-3  # of magnitudes, where those of the recording have a root mean square of 1
 _HUSH = -4.0  # where the mask of noise begins, before the sigmoid
 _ALONE = 0.1  # loudness of noise where nothing at all is observed
 
@@ -86,14 +85,13 @@ class SpectralMask(Generator):
         """Of the three sounds ``[B, 3, C, bins, frames]``, by these and what was told ``[B, 3, T]``."""
         both = spectra[:, :2]
         magnitude = both.abs()
-        unit = magnitude.square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt().clamp_min(1e-9)
-        level = (magnitude / unit + _LEAST).log() / 3
-        agree = (both[:, 0] * both[:, 1].conj()).real / (magnitude.prod(dim=1) + (_LEAST * unit[:, 0]) ** 2)
+        unit = root_mean_square(magnitude)
+        agree = (both[:, 0] * both[:, 1].conj()).real / (magnitude.prod(dim=1) + (LEAST * unit[:, 0]) ** 2)
         half = self.spectra.hop
         frames = functional.avg_pool1d(functional.pad(told, (half, half)), 2 * half, half)
-        frames = torch.cat([frames[:, :2], (frames[:, 2:] / unit[:, 0, 0] + _LEAST).log() / 3], dim=1)
+        frames = torch.cat([frames[:, :2], level(frames[:, 2:], unit[:, 0, 0])], dim=1)
         frames = functional.pad(frames, (0, spectra.shape[-1] - frames.shape[2]), mode="replicate")
-        heard = torch.cat([level.flatten(1, 3), agree.flatten(1, 2), frames], dim=1)
+        heard = torch.cat([level(magnitude, unit).flatten(1, 3), agree.flatten(1, 2), frames], dim=1)
         masks = self.network(heard, self.hear(noise)).view(spectra.shape)
         return (2 * masks + masks.new_tensor([0.0, 0.0, _HUSH]).view(3, 1, 1, 1)).sigmoid()
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+LEAST = 1e-3  # of magnitudes in their unit: what is quieter counts as silence
+
 
 class STFT(nn.Module):
     """Complex short-time spectra of half-overlapping windows, the root of Hann's both ways.
@@ -33,3 +35,13 @@ class STFT(nn.Module):
         window = self.window.to(spectrum.real.dtype)
         waves = torch.istft(spectrum.flatten(0, -3), self.size, self.hop, window=window, length=length)
         return waves.unflatten(0, spectrum.shape[:-2])
+
+
+def root_mean_square(magnitude: Tensor) -> Tensor:
+    """Of all magnitudes ``[B, ...]`` of a sample, ``[B, 1, ...]``: the unit of ``level``; never 0."""
+    return magnitude.square().mean(dim=tuple(range(1, magnitude.dim())), keepdim=True).sqrt().clamp_min(1e-9)
+
+
+def level(magnitude: Tensor, unit: Tensor) -> Tensor:
+    """Magnitudes on a logarithmic scale, in units that networks take well; silence is -2.3."""
+    return (magnitude / unit + LEAST).log() / 3

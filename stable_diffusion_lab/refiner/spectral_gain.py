@@ -7,12 +7,10 @@ from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.stft import STFT
+from stable_diffusion_lab.layer.stft import STFT, level, root_mean_square
 from stable_diffusion_lab.layer.unet import UNet
 from stable_diffusion_lab.refiner.advised import Advised
 from stable_diffusion_lab.refiner.base import Refiner
-
-_LEAST = 1e-3  # of magnitudes, where those of the draft have a root mean square of 1
 
 
 class SpectralGain(Advised):
@@ -56,8 +54,7 @@ class SpectralGain(Advised):
     def forward(self, x: Tensor) -> Tensor:
         spectra = self.spectra(torch.stack([x, self.inner(x)], dim=1))
         magnitude = spectra.abs()
-        unit = magnitude[:, :1].square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt().clamp_min(1e-9)
-        heard = (magnitude / unit + _LEAST).log() / 3
+        heard = level(magnitude, root_mean_square(magnitude[:, :1]))
         draft = spectra[:, 0]
         gains = 2 * (2 * self.correct(heard.flatten(1, 3)).view(draft.shape)).sigmoid()
         return self.spectra.inverse(gains * draft, x.shape[2]).clamp(-1, 1)
