@@ -8,13 +8,16 @@ from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.layer import unet
+from stable_diffusion_lab.layer.thin_plate import thin_plate
 
 
 class UNet(Generator):
-    """A U-Net over the damaged sample, what was seen of it, and what is exact (see ``layer.unet``).
+    """G(z, o) = f(o) + u(z, f(o), o): f fills the holes smoothly, u is a U-Net (see ``layer.unet``).
 
-    Each of its maps is scaled and shifted by what two hidden layers make of the noise. Where nothing at all
-    is observed it is an ordinary generator. The last layer is linear, so that what needs no repair can pass.
+    So it begins where a repair without learning ends, a biharmonic one (see ``layer.thin_plate``), and what
+    needs no repair can pass. The U-Net sees the filled sample, what was seen of it and what is exact; its
+    maps are scaled and shifted by what two hidden layers make of the noise. Where nothing at all is observed
+    it is an ordinary generator.
 
     Args:
         noise_dim: width of the noise vector.
@@ -51,8 +54,9 @@ class UNet(Generator):
     def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """Draft ``[B, *shape]`` from noise ``[B, noise_dim]`` for ``B`` observations."""
         told = observed or self.nothing(noise)
-        seen = torch.cat([told.sample, told.seen, told.exact], dim=1).to(noise)
-        return self.network(seen, self.hear(noise))
+        start = thin_plate(told.sample, told.seen) if observed else told.sample
+        seen = torch.cat([start, told.seen, told.exact], dim=1).to(noise)
+        return start + self.network(seen, self.hear(noise))
 
     def nothing(self, noise: Tensor) -> Observation:
         """An observation of nothing for each row of noise."""
