@@ -24,7 +24,7 @@ LATENT_DIM = 6
 
 
 CLASSES = 2
-REFINING = ("evidence", "spectral")  # objectives that teach the refiner, not the generator
+REFINING = ("evidence", "refined", "spectral")  # objectives that teach the refiner, not the generator
 
 
 class LinearGenerator(Generator):
@@ -79,7 +79,7 @@ def members(group: str) -> list[str]:
 
 
 # Objectives that hold a draft against the very sample that it was made for: only where something is observed.
-PAIRED = {"correction", "reconstruction"}
+PAIRED = {"correction", "energy_score", "reconstruction"}
 
 
 def objectives() -> list[str]:
@@ -121,5 +121,5 @@ def build(group: str, name: str, pair: Pair, *overrides: str) -> Any:
 
 def players(pair: Pair, objective: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Parameters of everyone who learns."""
-    modules = {"generator": pair.generator, "refiner": pair.refiner, **dict(objective.named_children())}
+    modules = {"generator": pair.generator, "refiner": pair.refiner, **dict(objective.players())}
     return {name: list(module.parameters()) for name, module in modules.items()}

@@ -16,7 +16,8 @@ from stable_diffusion_lab.objective.energy import energy_distance
 SPACES = {"latents": parts.pair_in_latents, "pixels": parts.pair_in_pixels}
 DTYPES = [torch.float32, torch.float64]
 ENCODER = "inference@objective.reverse_kl.inference=encoder"
-CASES = [(name,) for name in parts.objectives()] + [("reverse_kl", ENCODER)]
+TURNED = "objective@objective.refined.objectives"
+CASES = [(name,) for name in parts.objectives()] + [("reverse_kl", ENCODER), ("refined", f"{TURNED}=imle")]
 
 
 def objectives(case: tuple[str, ...], pair: Pair, dtype: torch.dtype = torch.float32) -> list[Objective]:
@@ -78,6 +79,20 @@ def test_no_objective_waits_for_the_device(case: tuple[str, ...], monkeypatch: p
         clean, noise = batch.clean.to("meta"), draft.noise.to("meta")
         terms = objective.to("meta")(pair, Batch(clean, None), Draft(noise, pair.generator(noise)))
         sum(terms.values()).backward()
+
+
+def test_the_refiner_learns_against_a_critic_of_its_own() -> None:
+    pair = parts.pair_in_pixels()
+    (objective,) = parts.build("objective", "refined", pair, f"{TURNED}=hinge").values()
+    batch, draft = parts.situation(pair)
+    players = {name: found for name, found in parts.players(pair, objective).items() if found}
+    terms = objective(pair, batch, draft)
+    assert set(terms) == {"refiner/hinge", "critic/hinge"}
+    for key, term in terms.items():
+        for name, parameters in players.items():
+            slopes = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+            moved = any(slope is not None and slope.any() for slope in slopes)
+            assert moved == (name == key.split("/")[0])
 
 
 def folded_normal(mean: float, scale: float) -> float:

@@ -1,6 +1,7 @@
 """How a model learns."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
@@ -27,5 +28,9 @@ class Objective(nn.Module, ABC):
         Returns:
             Scalars by player, ``{"generator": ..., "critic": ...}``, or by player and part,
             ``{"generator/cycle": ...}``. The gradient of each reaches that player's parameters only.
-            Players are ``generator``, ``refiner``, and the objective's own children by name.
+            Players are ``generator``, ``refiner``, and whom ``players`` names.
         """
+
+    def players(self) -> Iterator[tuple[str, nn.Module]]:
+        """What the objective owns and trains, by name: its children."""
+        yield from self.named_children()

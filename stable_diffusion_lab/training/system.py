@@ -103,7 +103,7 @@ class System(LightningModule):
         """Trainable parameters by player; one that two players share belongs to the first."""
         modules = [("generator", self.model.generator), ("refiner", self.model.refiner)]
         for objective in [*self.refinement.values(), *self.objectives.values()]:
-            modules += list(objective.named_children())
+            modules += cast(Objective, objective).players()
         players: dict[str, list[nn.Parameter]] = {}
         taken: set[nn.Parameter] = set()
         for name, module in modules:
