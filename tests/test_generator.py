@@ -93,3 +93,9 @@ def test_mixture_splits_one_normal_into_a_component_and_an_independent_normal() 
 def test_dcgan_draws_images_only(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="generator=mlp"):
         DCGAN(8, 8, shape)
+
+
+def test_a_mixture_knows_data_in_order_to_their_end() -> None:
+    mixture = Mixture(2, (2,), components=2, limit=100)
+    mixture.initialise([torch.randn(100, 2) - 5, torch.randn(101, 2) + 5])
+    assert sorted(mixture.means.mean(dim=1).round().tolist()) == [-5, 5]

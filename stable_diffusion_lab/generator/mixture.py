@@ -1,5 +1,6 @@
 """The honest rival: a mixture of Gaussians fitted to the refiner's latents, no network at all."""
 
+import math
 import warnings
 from collections.abc import Iterable
 
@@ -26,7 +27,7 @@ class Mixture(Generator):
         noise_dim: has to equal the width of the code.
         shape: shape of one code, ``(latent_dim,)``.
         components: number of Gaussians with full covariance.
-        limit: EM sees at most this many codes.
+        limit: EM sees at most this many codes, evenly spaced among those given.
         iterations: EM stops here at the latest.
         seed: of the k-means initialisation.
 
@@ -73,7 +74,9 @@ class Mixture(Generator):
     @torch.no_grad()
     def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:
         """Fit to real codes by EM."""
-        seen = torch.cat(list(codes))[: self.limit].double().cpu().numpy()
+        known = torch.cat(list(codes))
+        # Evenly spaced: data in order of class or chapter must not be known by its beginning alone.
+        seen = known[:: math.ceil(len(known) / self.limit)].double().cpu().numpy()
         em = GaussianMixture(
             self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed
         )
