@@ -28,7 +28,7 @@ from stable_diffusion_lab.error import LabError
 from stable_diffusion_lab.training.system import System
 
 PROBE, WARM = 24, 4
-TOGETHER = ["schedule.head_start=0", "schedule.refiner_share=0", "objective@refinement=none", "logger=none"]
+TOGETHER = ["schedule.head_start=0", "schedule.refiner_share=0", "refinement=none", "logger=none"]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from lightning import Callback, Trainer
 
 from stable_diffusion_lab.command.config_path import CONF
 
-# Objectives that teach no generator, or only to restore.
-OTHERS = ("none", "evidence", "spectral", "correction", "reconstruction")
+# Objectives that teach nobody, or only to restore.
+OTHERS = ("none", "energy_score", "reconstruction")
 
 
 class Clock(Callback):

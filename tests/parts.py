@@ -24,7 +24,6 @@ LATENT_DIM = 6
 
 
 CLASSES = 2
-REFINING = ("evidence", "refined", "spectral")  # objectives that teach the refiner, not the generator
 
 
 class LinearGenerator(Generator):
@@ -79,7 +78,7 @@ def members(group: str) -> list[str]:
 
 
 # Objectives that hold a draft against the very sample that it was made for: only where something is observed.
-PAIRED = {"correction", "energy_score", "reconstruction"}
+PAIRED = {"energy_score", "reconstruction"}
 
 
 def objectives() -> list[str]:

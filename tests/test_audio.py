@@ -30,7 +30,7 @@ from stable_diffusion_lab.layer.mdct import MDCT
 from stable_diffusion_lab.layer.spectrum import FLOOR, LogMel, Magnitude, mel_filters
 from stable_diffusion_lab.modality.audio import RANGE, SIZE, Audio
 from stable_diffusion_lab.objective.critic.wavegan import WaveGAN as Critic
-from stable_diffusion_lab.objective.spectral import Spectral, stft_loss
+from stable_diffusion_lab.refinement.spectral import Spectral, stft_loss
 from stable_diffusion_lab.refiner import convolutional, convolutional_1d, instantaneous_frequency, mdct
 
 soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
@@ -510,7 +510,7 @@ def test_spoken_digits_train_and_leave_recordings_to_listen_to(
     words = ["data=spoken_digits", f"data.root={tmp_path}/fsdd", "data.length=2048", "extractor.steps=10"]
     words += ["extractor.feature_dim=16"]
     words += ["refiner=mdct", "refiner.inner.channels=4", "refiner.latent_dim=8", "generator.components=2"]
-    words += ["objective@refinement=[evidence,spectral]", "feature=spectrogram", "batch_size=16"]
+    words += ["refinement=[evidence,spectral]", "feature=spectrogram", "batch_size=16"]
     words += ["trainer.max_steps=12", "metric=[frechet]", "logger=none", f"runs={tmp_path}/runs"]
     words += ["evaluate_every=12", "sample_every=12", "save_every=12", "health=none", "seed=3"]
     assert main(["train", *words]) == 0

@@ -37,7 +37,7 @@ from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.imle import IMLE
 from stable_diffusion_lab.objective.mmd import squared_mmd
 
-COMPARING = [name for name in parts.objectives() if name not in ("none", "reverse_kl", *parts.REFINING)]
+COMPARING = [name for name in parts.objectives() if name not in ("none", "reverse_kl")]
 SHAPES = [(5,), (3, 4), parts.IMAGE, (3, 9, 8)]
 SHARES = [0.5, 0.05, 0.15, 0.3]
 

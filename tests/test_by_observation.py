@@ -43,7 +43,7 @@ def situation(pair: Pair, n: int) -> tuple[Batch, Draft]:
     return Batch(clean, None), Draft(noise, pair.code(noise, observed), observed)
 
 
-ELSEWHERE = ("none", "reverse_kl", "imle", *parts.REFINING)  # take no feature, or more drafts
+ELSEWHERE = ("none", "reverse_kl", "imle")  # take no feature, or more drafts
 WORDS = ("feature=by_observation", "++data.shape=[1]", "critic.hidden_dim=64")
 
 

@@ -19,6 +19,7 @@ HOUSE = [
     {"model"},
     {"article", "metric", "measure", "extractor"},
     {"objective", "adapt", "data"},
+    {"refinement"},
     {"training"},
     {"command"},
     {"cli"},

@@ -27,7 +27,6 @@ from stable_diffusion_lab.objective.adversarial import Adversarial
 from stable_diffusion_lab.objective.augment.identity import Identity as Unchanged
 from stable_diffusion_lab.objective.base import Objective
 from stable_diffusion_lab.objective.critic.mlp import MLP as Critic
-from stable_diffusion_lab.objective.evidence import Evidence
 from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.non_saturating import NonSaturating
 from stable_diffusion_lab.objective.regularizer.base import Regularizer
@@ -35,6 +34,7 @@ from stable_diffusion_lab.objective.regularizer.r1 import R1
 from stable_diffusion_lab.objective.regularizer.r2 import R2
 from stable_diffusion_lab.objective.relativistic import Relativistic
 from stable_diffusion_lab.objective.sinkhorn import Sinkhorn
+from stable_diffusion_lab.refinement.evidence import Evidence
 from stable_diffusion_lab.refiner.mlp import MLP as Refiner
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
 from stable_diffusion_lab.training.checkpoint_file import read

@@ -16,14 +16,20 @@ from stable_diffusion_lab.objective.energy import energy_distance
 SPACES = {"latents": parts.pair_in_latents, "pixels": parts.pair_in_pixels}
 DTYPES = [torch.float32, torch.float64]
 ENCODER = "inference@objective.reverse_kl.inference=encoder"
-TURNED = "objective@objective.refined.objectives"
-CASES = [(name,) for name in parts.objectives()] + [("reverse_kl", ENCODER), ("refined", f"{TURNED}=imle")]
+TURNED = "objective@refinement.refined.objectives"
+CASES = [
+    *(("objective", name) for name in parts.objectives()),
+    *(("refinement", name) for name in parts.members("refinement") if name != "correction"),
+    ("objective", "reverse_kl", ENCODER),
+    ("refinement", "refined", f"{TURNED}=imle"),
+]
 
 
 def objectives(case: tuple[str, ...], pair: Pair, dtype: torch.dtype = torch.float32) -> list[Objective]:
     """What the YAML builds: one objective, or none."""
-    built = parts.build("objective", case[0], pair, *case[1:])
-    assert list(built) == [name for name in case[:1] if name != "none"]
+    group, name, *words = case
+    built = parts.build(group, name, pair, *words)
+    assert list(built) == [name] * (name != "none")
     return [objective.to(dtype) for objective in built.values()]
 
 
@@ -55,7 +61,7 @@ def test_each_term_reaches_its_player_and_no_other(
                 reached |= {p for p, slope in zip(parameters, slopes, strict=True) if slope is not None}
         own = [p for p in objective.parameters() if p.requires_grad]
         assert reached.issuperset(own), "distributed training wants a gradient for each parameter"
-        assert reached.issuperset(players["generator"]) or case[0] in parts.REFINING
+        assert reached.issuperset(players["generator"]) or case[0] == "refinement"
         assert all(p.requires_grad for ps in players.values() for p in ps)
 
 
@@ -83,7 +89,7 @@ def test_no_objective_waits_for_the_device(case: tuple[str, ...], monkeypatch: p
 
 def test_the_refiner_learns_against_a_critic_of_its_own() -> None:
     pair = parts.pair_in_pixels()
-    (objective,) = parts.build("objective", "refined", pair, f"{TURNED}=hinge").values()
+    (objective,) = parts.build("refinement", "refined", pair, f"{TURNED}=hinge").values()
     batch, draft = parts.situation(pair)
     players = {name: found for name, found in parts.players(pair, objective).items() if found}
     terms = objective(pair, batch, draft)

@@ -12,7 +12,7 @@ from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.objective.evidence import Evidence
+from stable_diffusion_lab.refinement.evidence import Evidence
 
 EMPTY = Draft(torch.empty(0, 2), torch.empty(0, 4))
 

@@ -14,7 +14,7 @@ from stable_diffusion_lab.layer.ranks import gather, gather_live, mean_over_rank
 
 # They draw noise of their own on each rank, which agrees with one process on average only.
 NOISY = ["imle", "reverse_kl", "score_difference"]
-NOISELESS = [name for name in parts.objectives() if name not in ("none", *parts.REFINING, *NOISY)]
+NOISELESS = [name for name in parts.objectives() if name not in ("none", *NOISY)]
 
 
 def slope(name: str, rows: slice) -> Tensor:

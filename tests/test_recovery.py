@@ -27,7 +27,7 @@ from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner.base import Bound, Refiner
 from stable_diffusion_lab.refiner.mlp import MLP
 
-LEARNERS = [name for name in parts.objectives() if name not in ("none", *parts.REFINING)]
+LEARNERS = [name for name in parts.objectives() if name != "none"]
 SMALL = ["critic.hidden_dim=64", "denoiser.hidden_dim=64"]
 
 

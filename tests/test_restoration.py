@@ -91,9 +91,7 @@ def test_the_search_ends_where_the_posterior_of_a_linear_model_has_its_maximum()
     torch.testing.assert_close(found, exact, atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in parts.objectives() if name not in ("none", *parts.REFINING)]
-)
+@pytest.mark.parametrize("name", [name for name in parts.objectives() if name != "none"])
 def test_every_objective_teaches_to_restore(name: str) -> None:
     pair, clean = restorer(), images(9)
     noise = torch.randn(9, 4)
@@ -107,12 +105,15 @@ def test_every_objective_teaches_to_restore(name: str) -> None:
     assert all(p.grad is None for p in pair.refiner.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(parts.PAIRED))
-def test_paired_objectives_reach_one_player_and_want_an_observation(name: str) -> None:
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [*(("objective", name) for name in sorted(parts.PAIRED)), ("refinement", "correction")],
+)
+def test_paired_objectives_reach_one_player_and_want_an_observation(group: str, name: str) -> None:
     pair, clean = restorer(), images(5)
     noise = torch.randn(5, 4)
     observed = pair.task.observe(clean, rng())
-    (objective,) = parts.build("objective", name, pair).values()
+    (objective,) = parts.build(group, name, pair).values()
     terms = objective(pair, Batch(clean, None), Draft(noise, pair.code(noise, observed), observed))
     ((player, term),) = terms.items()
     term.backward()
@@ -186,6 +187,6 @@ def test_what_does_not_fit_the_task_leaves_no_run_folder(
 
 def test_corrections_wait_for_the_first_draft() -> None:
     pair = restorer()
-    (objective,) = parts.build("objective", "correction", pair).values()
+    (objective,) = parts.build("refinement", "correction", pair).values()
     nothing = Draft(torch.empty(0, 4), torch.empty(0, *SHAPE))
     assert objective(pair, Batch(images(3), None), nothing) == {}

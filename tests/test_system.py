@@ -13,9 +13,9 @@ from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.objective.augment.identity import Identity as Unaugmented
 from stable_diffusion_lab.objective.critic.mlp import MLP as Critic
-from stable_diffusion_lab.objective.evidence import Evidence
 from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.relativistic import Relativistic
+from stable_diffusion_lab.refinement.evidence import Evidence
 from stable_diffusion_lab.training.optimizer import PlayerAdam
 from stable_diffusion_lab.training.schedule import Schedule
 from stable_diffusion_lab.training.system import System

@@ -32,7 +32,7 @@ from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
 from stable_diffusion_lab.modality.tokenizer.characters import Characters
 from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.objective.evidence import Evidence
+from stable_diffusion_lab.refinement.evidence import Evidence
 from stable_diffusion_lab.refiner.autoregressive import drawn
 from stable_diffusion_lab.refiner.sequence import Sequence
 from stable_diffusion_lab.training.evaluator import Evaluator

@@ -11,9 +11,9 @@ from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.objective.evidence import Evidence
 from stable_diffusion_lab.objective.inference.base import Inference
 from stable_diffusion_lab.objective.reverse_kl import ReverseKL
+from stable_diffusion_lab.refinement.evidence import Evidence
 from stable_diffusion_lab.refiner.base import Refiner
 
 

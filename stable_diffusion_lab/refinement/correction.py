@@ -26,6 +26,6 @@ class Correction(Objective):
     def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
         if len(draft.code) == 0:  # the generator does not draft yet
             return {}
-        told = observed(draft, "objective.correction")
+        told = observed(draft, "refinement.correction")
         x = model.complete(model.space.render(draft.code, model.refiner), told).detach()
         return {"refiner": self.distance(model.refine(x, told), batch.clean)}
