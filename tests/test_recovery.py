@@ -147,10 +147,10 @@ def test_every_objective_turns_eight_gaussians_back_into_their_places(name: str)
 
 # A continuous generator cannot part with what lies between modes. A line from the middle of standard normal
 # noise in the plane outwards carries 0.2 per unit of width, eight borders between modes 1.6 w with w the jump
-# over the slope there; points amid the ring cost 32 nats each. So KL stays at 0.5 to 1.5, also at twice the
-# width and the steps. reverse_kl knows that price and is missing: it would rather pay ln 8 = 2.1 nats for all
-# modes but one, and goes there (a largest share of 0.52 and KL 1.6 from this blob, 0.50 and 1.2 from one as
-# wide as the ring).
+# over the slope there; points amid the ring cost 32 nats each. So KL stays at 0.9 to 1.8 here, and at 0.5 to
+# 1.5 with twice the width and the steps. reverse_kl knows that price and is missing: it would rather pay ln 8
+# = 2.1 nats for all modes but one, and goes there (a largest share of 0.52 and KL 1.6 from such a blob, 0.50
+# and 1.2 from one as wide as the ring, where some mode has nothing).
 FROM_BLOB = {
     "imle": Wants(128),  # its modes narrow slowly: 0.66 inside in half the steps
     "max_sliced_wasserstein": ON_RING["max_sliced_wasserstein"]._replace(size=1024, steps=400),  # quicker
