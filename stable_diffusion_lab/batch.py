@@ -56,7 +56,7 @@ class Draft(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Finished samples before and after refinement, each ``[N, ...]`` in [-1, 1]."""
+    """Finished samples before and after refinement, each ``[N, ...]``; data are in [-1, 1]."""
 
     draft: Tensor
     refined: Tensor

@@ -1,13 +1,13 @@
 """A generator that masks the spectra of a damaged recording."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.generator.observing import Observing
 from stable_diffusion_lab.layer.continuation import continued, loudness
 from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.layer.stft import LEAST, STFT, level, root_mean_square
@@ -17,7 +17,7 @@ _HUSH = -4.0  # where the mask of noise begins, before the sigmoid
 _ALONE = 0.1  # loudness of noise where nothing at all is observed
 
 
-class SpectralMask(Generator):
+class SpectralMask(Observing):
     """A weighted sum of three sounds, weighed by a mask for each at every frequency and time.
 
     What was observed, its gaps filled with the last period before them; the same from the other side; and
@@ -40,8 +40,8 @@ class SpectralMask(Generator):
         ConfigError: if samples are no waveforms.
     """
 
-    observes = True
     waves: Tensor
+    hush: Tensor
 
     def __init__(
         self,
@@ -52,13 +52,10 @@ class SpectralMask(Generator):
         hidden_dim: PositiveInt = 64,
         window: PositiveInt = 256,
     ) -> None:
-        super().__init__(noise_dim, shape)
+        super().__init__(noise_dim, shape, hidden_dim)
         if len(shape) != 2 or window % 2:
             message = f"{list(shape)} and window {window}; wants [C, T] and an even one, or generator=unet"
             raise ConfigError("CFG-VALUE", f"generator.shape: {message}")
-        self.hear = nn.Sequential(
-            nn.Linear(noise_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim), nn.SiLU()
-        )
         self.spectra = STFT(window)
         colours, length = self.shape
         rows = colours * self.spectra.bins
@@ -66,6 +63,8 @@ class SpectralMask(Generator):
         rng = torch.Generator().manual_seed(fold(noise_dim, *self.shape))
         waves = torch.randn(noise_dim, colours * length, generator=rng) / noise_dim**0.5
         self.register_buffer("waves", waves, persistent=False)
+        hush = torch.tensor([0.0, 0.0, _HUSH]).view(3, 1, 1, 1)
+        self.register_buffer("hush", hush, persistent=False)
 
     def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """Draft ``[B, *shape]`` from noise ``[B, noise_dim]`` for ``B`` observations."""
@@ -93,9 +92,4 @@ class SpectralMask(Generator):
         frames = functional.pad(frames, (0, spectra.shape[-1] - frames.shape[2]), mode="replicate")
         heard = torch.cat([level(magnitude, unit).flatten(1, 3), agree.flatten(1, 2), frames], dim=1)
         masks = self.network(heard, self.hear(noise)).view(spectra.shape)
-        return (2 * masks + masks.new_tensor([0.0, 0.0, _HUSH]).view(3, 1, 1, 1)).sigmoid()
-
-    def nothing(self, noise: Tensor) -> Observation:
-        """An observation of nothing for each row of noise."""
-        blank = noise.new_zeros(len(noise), 1, self.shape[1])
-        return Observation(noise.new_zeros(len(noise), *self.shape), blank, blank)
+        return (2 * masks + self.hush).sigmoid()

@@ -1,17 +1,17 @@
 """A generator that looks at a damaged sample."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.generator.observing import Observing
 from stable_diffusion_lab.layer import unet
 from stable_diffusion_lab.layer.thin_plate import thin_plate
 
 
-class UNet(Generator):
+class UNet(Observing):
     """G(z, o) = f(o) + u(z, f(o), o): f fills the holes smoothly, u is a U-Net (see ``layer.unet``).
 
     So it begins where a repair without learning ends, a biharmonic one (see ``layer.thin_plate``), and what
@@ -31,8 +31,6 @@ class UNet(Generator):
         ConfigError: if ``shape`` is that of a vector.
     """
 
-    observes = True
-
     def __init__(
         self,
         noise_dim: PositiveInt,
@@ -42,13 +40,10 @@ class UNet(Generator):
         hidden_dim: PositiveInt = 64,
         stride: PositiveInt = 2,
     ) -> None:
-        super().__init__(noise_dim, shape)
+        super().__init__(noise_dim, shape, hidden_dim)
         if len(shape) not in (2, 3):
             raise ConfigError("CFG-VALUE", f"generator.shape: {list(shape)}; wants [C, H, W] or [C, T]")
         colours, *size = self.shape
-        self.hear = nn.Sequential(
-            nn.Linear(noise_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim), nn.SiLU()
-        )
         self.network = unet.UNet(colours + 2, colours, channels, levels, len(size), hidden_dim, stride)
 
     def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
@@ -57,9 +52,3 @@ class UNet(Generator):
         start = thin_plate(told.sample, told.seen) if observed else told.sample
         seen = torch.cat([start, told.seen, told.exact], dim=1).to(noise)
         return start + self.network(seen, self.hear(noise))
-
-    def nothing(self, noise: Tensor) -> Observation:
-        """An observation of nothing for each row of noise."""
-        _, *size = self.shape
-        blank = noise.new_zeros(len(noise), 1, *size)
-        return Observation(noise.new_zeros(len(noise), *self.shape), blank, blank)
