@@ -28,6 +28,8 @@ def keep(folder: Path, whole: Callable[[Path], bool], fill: Callable[[Path], Non
     Raises:
         DiskError: if it cannot be written.
     """
+    if whole(folder):  # so it stays; where nothing may be written there is nothing to lock
+        return
     part = folder.with_name(f".{folder.name}.part")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
