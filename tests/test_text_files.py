@@ -3,6 +3,7 @@
 import codecs
 import shutil
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -194,6 +195,17 @@ def test_long_work_is_announced_and_done_once(
         load(written(tmp_path, WILD.encode() * 5))
         said.append(capsys.readouterr().out)
     assert "GB of text apart into tokens, once" in said[0] and not said[1]
+
+
+def test_of_processes_that_start_at_once_one_announces_long_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(text, "LARGE", 1000)
+    folder = corpus(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        one, other = pool.map(load, [folder, folder])
+    assert capsys.readouterr().out.count("of text apart into tokens") == 1
+    assert one.modality.node() == other.modality.node()
 
 
 def test_whatever_tokens_depend_on_makes_others(tmp_path: Path, own_cache: Path) -> None:

@@ -22,7 +22,7 @@ def keep(folder: Path, whole: Callable[[Path], bool], fill: Callable[[Path], Non
 
     Args:
         folder: to be made.
-        whole: whether a folder is as it is to be; then it is left alone.
+        whole: whether a folder is as it is to be; then it is left alone, and may be loaded at once.
         fill: writes all that belongs into the folder that it is given.
 
     Raises:
