@@ -236,6 +236,13 @@ def test_what_is_judged_is_evenly_spaced_over_what_is_held_out(tmp_path: Path) -
     assert len(some.train.samples) == len(everything.train.samples)
 
 
+def test_who_has_read_tokens_keeps_them_when_the_cache_is_deleted(tmp_path: Path, own_cache: Path) -> None:
+    folder = corpus(tmp_path)
+    data = load(folder)
+    shutil.rmtree(own_cache)
+    assert torch.equal(data.stored("train"), load(folder).stored("train"))
+
+
 def test_a_run_goes_on_after_its_tokens_were_lost(tmp_path: Path, own_cache: Path) -> None:
     folder = corpus(tmp_path)
 
