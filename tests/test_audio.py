@@ -1,6 +1,7 @@
 """Recordings: what is read, what is refused, how they are shown and kept, and what transforms promise."""
 
 import io
+import json
 import math
 import os
 import struct
@@ -483,7 +484,7 @@ def test_judges_hear_digits_apart_and_leave_the_random_state_alone(tmp_path: Pat
         assert data.train.labels is not None
         assert (data.train.labels[nearest] == data.test.labels).float().mean() > 0.9
     assert torch.equal(torch.rand(3), expected)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("classifier-*"))) == 1
     again = SpectrogramClassifier((1, 2048), RATE, 16, 4, steps=40)
     again.prepare(data, tmp_path / "cache")
     assert torch.equal(again.extract(data.test.samples), trained.extract(data.test.samples))
@@ -529,6 +530,32 @@ def test_spoken_digits_train_and_leave_recordings_to_listen_to(
     assert arrays["samples"].shape == (3, 2048) and arrays["samples"].dtype == numpy.int16
     wave, rate = soundfile.read(tmp_path / "out" / "samples" / "00001.wav", dtype="int16")
     assert rate == RATE and (wave == arrays["samples"][1]).all()
+
+
+@pytest.mark.parametrize(
+    ("refiner", "explained"),
+    [
+        (["refiner=instantaneous_frequency"], "spectra of x"),
+        (
+            ["refiner=skip", "refiner@refiner.inner=instantaneous_frequency", "refiner.width=4"],
+            "spectra of x",
+        ),
+        (["refiner=mdct"], "x"),  # a rotation, and a likelihood of waveforms
+    ],
+)
+def test_bounds_are_called_what_they_are_of(
+    refiner: list[str], explained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(tmp_path / "recordings")
+    words = ["data=waveform_folder", f"data.path={tmp_path}/recordings", *refiner]
+    words += ["data.length=512", "data.rate=1000"]
+    words += ["draft=pixels", "generator=wavegan", "generator.channels=4", "health=none", "logger=none"]
+    words += ["objective=none", "batch_size=8", "trainer.max_steps=1", "metric=frechet"]
+    words += ["extractor.feature_dim=2", f"runs={tmp_path}/runs"]
+    assert main(["train", *words]) == 0, capsys.readouterr().err
+    assert f"bounds on log p({explained}) in nats per value: elbo" in capsys.readouterr().out
+    (found,) = (tmp_path / "runs").glob("*/*/test.json")
+    assert json.loads(found.read_text())["log_likelihood_of"] == explained
 
 
 def test_what_a_representation_costs_is_what_the_refiner_learns() -> None:

@@ -1,5 +1,6 @@
 """Drafts compared with originals together with what was observed: the posterior, in closed form."""
 
+import re
 from pathlib import Path
 
 import parts
@@ -12,6 +13,7 @@ from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.generator.unet import UNet
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.by_observation import ByObservation
 
@@ -94,3 +96,23 @@ def test_critics_and_denoisers_look_at_the_observation(objective: str, tmp_path:
     words = ["task=denoising", "feature=by_observation", f"objective={objective}", "logger=none"]
     words += ["extractor=random_convolution", "metric=[frechet]", "trainer.max_steps=3", f"runs={tmp_path}"]
     assert main(["train", *words]) == 0
+
+
+@pytest.mark.parametrize(
+    ("objective", "network"), [("hinge", "critic=wavegan"), ("score_difference", "denoiser=mlp")]
+)
+def test_of_recordings_the_message_says_what_works(objective: str, network: str) -> None:
+    pair = Pair(UNet(4, (1, 64), 4, 2, 8), parts.LinearRefiner((1, 64), 6), Pixels(["draft"]))
+    observed = Observation(torch.randn(4, 1, 64), torch.ones(4, 1, 64), torch.zeros(4, 1, 64))
+    noise = torch.randn(4, pair.generator.noise_dim)
+    draft = Draft(noise, pair.code(noise, observed), observed)
+
+    def compared(*words: str) -> dict[str, Tensor]:
+        told = ("feature=by_observation", network, *words)
+        (loss,) = parts.build("objective", objective, pair, *told).values()
+        return loss(pair, Batch(torch.randn(4, 1, 64), None), draft)
+
+    with pytest.raises(ConfigError, match=r"shape: \[1, 65\], but points are \[2, 64\]; say ") as caught:
+        compared()
+    words = re.findall(r"[\w.]+=[^\s;,]+(?:,\d+\])?", caught.value.args[0])
+    assert len(words) == 2 and all(term.isfinite() for term in compared(*words).values())

@@ -1,5 +1,7 @@
 """What is kept between runs is there as a whole or not at all."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,26 @@ def test_what_is_whole_is_left_alone_and_what_is_not_is_made_anew(tmp_path: Path
         (leftover / "begin").write_text("half")
     keep(kept, whole, fill)
     assert {path.name: path.read_text() for path in kept.iterdir()} == {"begin": "1", "end": "2"}
+    kept.with_name(".kept.lock").unlink()
     keep(kept, whole, lambda part: pytest.fail("it is there"))
-    assert sorted(path.name for path in kept.parent.iterdir()) == [".kept.lock", "kept"]
+    assert [path.name for path in kept.parent.iterdir()] == ["kept"], "nothing is written, not even a lock"
+
+
+def test_of_two_that_want_it_at_once_one_makes_it_and_the_other_waits(tmp_path: Path) -> None:
+    made = []
+
+    def fill_slowly(part: Path) -> None:
+        made.append(part)
+        time.sleep(0.3)
+        fill(part)
+
+    def want(_: int) -> bool:
+        keep(tmp_path / "kept", whole, fill_slowly)
+        return whole(tmp_path / "kept")
+
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(want, range(2))) == [True, True]
+    assert len(made) == 1
 
 
 def test_a_failure_leaves_nothing_that_could_be_taken_for_whole(tmp_path: Path) -> None:

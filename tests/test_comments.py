@@ -64,6 +64,11 @@ def test_the_line_in_a_comment_passes_the_rehearsal(group: str, name: str, place
         build(node).try_out(data.modality.to_sample(data.test.samples[:1]))
 
 
+@pytest.mark.parametrize("path", sorted(parts.CONF.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_no_line_is_wider_than_those_of_the_source(path: Path) -> None:
+    assert not [line for line in path.read_text().splitlines() if len(line) > 110]
+
+
 README = (parts.CONF.parent / "README.md").read_text()
 LINES = re.findall(r"^sdlab .*", README, re.M)
 

@@ -1,6 +1,8 @@
 """Extractors: fixed, seeded, cached, and useful."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.digits import Digits
 from stable_diffusion_lab.data.mnist import MNIST
 from stable_diffusion_lab.error import DataError, DiskError
+from stable_diffusion_lab.extractor import supervised
 from stable_diffusion_lab.extractor.base import Extractor
 from stable_diffusion_lab.extractor.classifier import Classifier
 from stable_diffusion_lab.extractor.ngrams import NGrams
@@ -81,9 +84,9 @@ def test_classifier_features_tell_mnist_apart(cache: Path) -> None:
 
 def test_classifier_is_trained_once_and_loaded_afterwards(digits: Digits, cache: Path) -> None:
     first = quick(digits, cache)
-    files = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    files = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
     second = quick(digits, cache)
-    assert files == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert files == {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
     assert torch.equal(first.extract(digits.test.samples), second.extract(digits.test.samples))
 
 
@@ -102,17 +105,41 @@ def test_a_cached_classifier_serves_its_own_settings_and_data_only(
     quick(
         other if change == "data" else digits, tmp_path, 4 if change == "steps" else 3, int(change == "seed")
     )
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("classifier-*"))) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"<html>", b"PK\x03\x04"])
 def test_a_damaged_cache_is_made_anew(digits: Digits, tmp_path: Path, damage: bytes) -> None:
     expected = quick(digits, tmp_path, steps=3).extract(digits.test.samples)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("classifier-*/*")
     path.write_bytes(damage)
     assert torch.equal(quick(digits, tmp_path, steps=3).extract(digits.test.samples), expected)
     assert path.stat().st_size > 1000
-    assert [path] == list(tmp_path.iterdir())
+    assert [path.parent] == list(tmp_path.glob("classifier-*"))
+
+
+def test_judges_that_start_at_once_train_one_classifier(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judges = [Classifier(digits.shape, seed=seed) for seed in (0, 0)]
+    trained = []
+
+    def train(judge: Classifier, samples: Tensor, labels: Tensor) -> None:
+        trained.append(judge)
+        time.sleep(0.3)
+        torch.nn.init.constant_(judge.body[-1].weight, 0.5)
+
+    monkeypatch.setattr(Classifier, "_train", train)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda judge: judge.prepare(digits, tmp_path), judges))
+    assert len(trained) == 1
+    assert torch.equal(*(judge.extract(digits.test.samples) for judge in judges))
+
+
+def test_a_full_disk_is_named(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "_WEIGHTS", "/dev/full")
+    with pytest.raises(DiskError, match="No space left on device; set SDLAB_CACHE"):
+        quick(digits, tmp_path, steps=1)
 
 
 def test_a_cache_that_cannot_be_written_is_named(digits: Digits, tmp_path: Path) -> None:

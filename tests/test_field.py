@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from stable_diffusion_lab.layer.distance import Targets, typical_distance
+from stable_diffusion_lab.layer.pairwise import Targets, typical_distance
 from stable_diffusion_lab.layer.rows import Blocks, row_blocks
 from stable_diffusion_lab.objective.drift import Drift, affinity, difference
 from stable_diffusion_lab.objective.feature.identity import Identity

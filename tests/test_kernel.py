@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import laplacian_kernel, rbf_kernel
 from torch import Tensor
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.distance import Targets
+from stable_diffusion_lab.layer.pairwise import Targets
 from stable_diffusion_lab.objective.discrepancy import Discrepancy, Similarity
 from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.kernel.base import Kernel

@@ -1,6 +1,7 @@
 """``sdlab restore``: any picture file in, completions out, and what is known stays bit for bit."""
 
 import math
+import shutil
 import struct
 import warnings
 import zlib
@@ -498,6 +499,19 @@ def test_noise_is_taken_off_everywhere(use: Use, tmp_path: Path) -> None:
     after = np.asarray(opened(tmp_path / "out" / "x-1.png"))
     assert (after != np.asarray(before))[..., :3].mean() > 0.9
     assert (after[..., 3] == np.asarray(before)[..., 3]).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_without_a_mask_there_is_nothing_but_noise(mode: str, use: Use, tmp_path: Path) -> None:
+    use(make(1, DENOISING))
+    saved(tmp_path / "x.png", colourful("RGB").convert(mode))
+    results = []
+    for mask in ([], ["mask=auto"], ["mask=null"], ["mask=[2,3,4,2]"]):
+        assert run(tmp_path / "x.png", "n=1", *mask) == 0
+        results.append(np.asarray(opened(tmp_path / "out" / "x-1.png")))
+        shutil.rmtree(tmp_path / "out")
+    unsaid, auto, null, hole = results
+    assert (unsaid == auto).all() and (auto == null).all() and (hole != null).any()
 
 
 def test_a_pair_that_never_saw_damage_restores_files_too(use: Use, tmp_path: Path) -> None:

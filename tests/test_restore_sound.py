@@ -102,10 +102,11 @@ def test_a_mask_is_what_sounds_in_another_recording_and_notes_stay(use: Any, tmp
         assert (file.title, file.artist) == ("a song", "a singer")
 
 
-def test_noise_is_taken_off_everywhere(use: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mask", [[], ["mask=auto"], ["mask=null"], [f"mask=[{5 / RATE},{9 / RATE}]"]])
+def test_noise_is_taken_off_everywhere(mask: list[str], use: Any, tmp_path: Path) -> None:
     use(1, Restoration({"noise": GaussianNoise(0.3, 0.3)}))
     soundfile.write(tmp_path / "x.wav", wave(500), RATE)
-    assert run(tmp_path / "x.wav", "n=1") == 0
+    assert run(tmp_path / "x.wav", "n=1", *mask) == 0
     before, after = numbers(tmp_path / "x.wav"), numbers(tmp_path / "out" / "x-1.wav")
     assert (before != after).mean() > 0.95
 

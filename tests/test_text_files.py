@@ -3,6 +3,7 @@
 import codecs
 import shutil
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -196,6 +197,17 @@ def test_long_work_is_announced_and_done_once(
     assert "GB of text apart into tokens, once" in said[0] and not said[1]
 
 
+def test_of_processes_that_start_at_once_one_announces_long_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(text, "LARGE", 1000)
+    folder = corpus(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        one, other = pool.map(load, [folder, folder])
+    assert capsys.readouterr().out.count("of text apart into tokens") == 1
+    assert one.modality.node() == other.modality.node()
+
+
 def test_whatever_tokens_depend_on_makes_others(tmp_path: Path, own_cache: Path) -> None:
     folder = corpus(tmp_path)
     load(folder)
@@ -222,6 +234,13 @@ def test_what_is_judged_is_evenly_spaced_over_what_is_held_out(tmp_path: Path) -
         held_out = everything.stored(split)
         assert len(held_out) > 10 and torch.equal(some.stored(split), held_out[:: -(-len(held_out) // 10)])
     assert len(some.train.samples) == len(everything.train.samples)
+
+
+def test_who_has_read_tokens_keeps_them_when_the_cache_is_deleted(tmp_path: Path, own_cache: Path) -> None:
+    folder = corpus(tmp_path)
+    data = load(folder)
+    shutil.rmtree(own_cache)
+    assert torch.equal(data.stored("train"), load(folder).stored("train"))
 
 
 def test_a_run_goes_on_after_its_tokens_were_lost(tmp_path: Path, own_cache: Path) -> None:

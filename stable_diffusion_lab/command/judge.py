@@ -57,6 +57,7 @@ def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str
         "extractor": type(evaluator.extractor).__name__,
         "scores": rows,
         "log_likelihood": evaluator.log_likelihood(model, split),
+        "log_likelihood_of": model.refiner.explained,
     }
 
 
@@ -67,7 +68,8 @@ def publish(evaluator: Evaluator, found: dict[str, Any], path: Path) -> None:
     print(f"{evaluator.data.name}, {found['split']} split, {found['batches']} batches; {counts}")
     Console().print(table(evaluator, found))
     bounds = ", ".join(f"{name} {value:.4g}" for name, value in found["log_likelihood"].items())
-    print(f"bounds on log p(x) in nats per {evaluator.data.modality.entry}: {bounds}")
+    which = f"log p({found['log_likelihood_of']})"
+    print(f"bounds on {which} in nats per {evaluator.data.modality.entry}: {bounds}")
 
 
 def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:

@@ -86,22 +86,24 @@ class Text(Data):
 def tokenised(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> Path:
     """The folder in the cache with the tokens of all splits, made if need be; teaches the tokenizer."""
     folder = cache() / f"text-{_key(sources, cut, tokenizer, length)}"
-    index = token_file.sealed(folder)
-    if index is None:
+
+    def fill(part: Path) -> None:
         size = sum(source.path.stat().st_size for source in sources)
         if size > LARGE:
             print(f"taking {size / 1e9:.1f} GB of text apart into tokens, once; kept in {folder}")
         training = (it for _, it in passages(sources, cut) if it.split == "train")
         tokenizer.learn(piece for passage in training for piece in passage.text)
-        keep(folder, is_sealed, lambda part: write(part, sources, cut, tokenizer, length))
-    elif index["facts"] is not None:
-        tokenizer.recall(index["facts"])
+        write(part, sources, cut, tokenizer, length)
+
+    def recall(folder: Path) -> bool:
+        """Teach the tokenizer what it learnt for the tokens in a folder; false if they are not all there."""
+        index = token_file.sealed(folder)
+        if index is not None and index["facts"] is not None:
+            tokenizer.recall(index["facts"])
+        return index is not None
+
+    keep(folder, recall, fill)
     return folder
-
-
-def is_sealed(folder: Path) -> bool:
-    """Whether the tokens in a folder are all there."""
-    return token_file.sealed(folder) is not None
 
 
 def write(folder: Path, sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> None:

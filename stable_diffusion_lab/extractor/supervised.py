@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,14 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stable_diffusion_lab.error import DataError, DiskError
+from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.extractor import base
 from stable_diffusion_lab.extractor.base import Extractor, TrainingData
+from stable_diffusion_lab.layer.cache import keep
 from stable_diffusion_lab.layer.seeding import fold, seeded
 
 BATCH = 128
 PEAK_RATE = 3e-3
 log = logging.getLogger(__name__)
+_WEIGHTS = "weights.pt"
 
 
 class Supervised(Extractor):
@@ -56,15 +57,25 @@ class Supervised(Extractor):
         if labels is None:
             remedy = f"say extractor={self.without_labels}"
             raise DataError("DATA-LABELS", f"{data.name} has no labels to train a classifier on; {remedy}")
-        path = cache / f"classifier-{data.name}-{self._key(data)}.pt"
-        weights = _load(path)
-        if weights is None:
-            log.info("training the classifier that judges samples; kept in %s", path)
+        folder = cache / f"classifier-{data.name}-{self._key(data)}"
+
+        def fill(part: Path) -> None:
+            log.info("training the classifier that judges samples; kept in %s", folder)
             self._train(samples, labels)
             self.calibrate(samples)
-            _save(self.state_dict(), path)
-        else:
-            self.load_state_dict(weights)
+            with (part / _WEIGHTS).open("wb") as file:  # given a path, torch hides a full disk
+                torch.save(self.state_dict(), file)
+
+        keep(folder, self._recall, fill)
+
+    def _recall(self, folder: Path) -> bool:
+        """Take the weights out of a folder; false if they are not there or damaged."""
+        try:
+            weights = torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, UnpicklingError):
+            return False
+        self.load_state_dict(weights)
+        return True
 
     def _key(self, data: TrainingData) -> str:
         files = (__file__, base.__file__, inspect.getfile(type(self)))
@@ -89,23 +100,3 @@ class Supervised(Extractor):
                 optimizer.step()
                 schedule.step()
         self.body.requires_grad_(False)
-
-
-def _load(path: Path) -> dict[str, Tensor] | None:
-    """Weights from the cache; none if they are not there or damaged."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, UnpicklingError):
-        return None
-
-
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    """Write beside the final name, then rename: no reader sees half a file."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(weights, part)
-        os.replace(part, path)
-    except OSError as error:
-        message = f"{path}: {error.strerror}; set SDLAB_CACHE to a folder that can be written"
-        raise DiskError("DISK-CACHE", message) from error

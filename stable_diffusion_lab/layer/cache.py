@@ -22,12 +22,14 @@ def keep(folder: Path, whole: Callable[[Path], bool], fill: Callable[[Path], Non
 
     Args:
         folder: to be made.
-        whole: whether a folder is as it is to be; then it is left alone.
+        whole: whether a folder is as it is to be; then it is left alone, and may be loaded at once.
         fill: writes all that belongs into the folder that it is given.
 
     Raises:
         DiskError: if it cannot be written.
     """
+    if whole(folder):  # so it stays; where nothing may be written there is nothing to lock
+        return
     part = folder.with_name(f".{folder.name}.part")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,15 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
     return (label[..., None] == torch.arange(classes, device=label.device)).float()
 
 
+def fitting(network: str, shape: Sequence[int], conditions: int) -> str:
+    """What to say for a network of the config that is to take points of a shape as they come.
+
+    Conditions are among their channels already, wherever these are.
+    """
+    said = f"{network}.shape={str(list(shape)).replace(' ', '')}"
+    return f"{said} {network}.conditions=0" if conditions else said
+
+
 def channel(shape: Sequence[int]) -> int:
     """Which entry of a point's shape counts channels: C of ``[C, H, W]``, D of ``[L, D]`` and of ``[D]``.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat
-from stable_diffusion_lab.layer.distance import typical_distance
+from stable_diffusion_lab.layer.pairwise import typical_distance
 from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing

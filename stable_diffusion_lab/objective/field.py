@@ -5,7 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.layer.distance import typical_distance
+from stable_diffusion_lab.layer.pairwise import typical_distance
 from stable_diffusion_lab.layer.ranks import gather, own_rows
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing

@@ -6,7 +6,7 @@ from torch import Tensor
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.bounds import Fraction, PositiveInt
 from stable_diffusion_lab.draft.base import Comparison
-from stable_diffusion_lab.layer.distance import Targets
+from stable_diffusion_lab.layer.pairwise import Targets
 from stable_diffusion_lab.layer.ranks import mean_over_ranks
 from stable_diffusion_lab.layer.rows import row_blocks
 from stable_diffusion_lab.layer.running import RunningMean

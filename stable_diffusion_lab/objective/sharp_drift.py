@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat
-from stable_diffusion_lab.layer.distance import Targets, in_widths
+from stable_diffusion_lab.layer.pairwise import Targets, in_widths
 from stable_diffusion_lab.layer.rows import row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature

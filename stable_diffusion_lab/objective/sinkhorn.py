@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
-from stable_diffusion_lab.layer.distance import FAR, Targets
+from stable_diffusion_lab.layer.pairwise import FAR, Targets
 from stable_diffusion_lab.layer.rows import Blocks, log_column_sums, row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
 from stable_diffusion_lab.objective.feature.base import Feature

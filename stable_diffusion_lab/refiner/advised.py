@@ -26,6 +26,7 @@ class Advised(Refiner):
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale)
         self.inner = inner(shape=shape, latent_dim=latent_dim, decoder_scale=decoder_scale)
+        self.explained = self.inner.explained
 
     def encode(self, x: Tensor) -> Posterior:
         return self.inner.encode(x)

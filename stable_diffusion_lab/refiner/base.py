@@ -33,9 +33,11 @@ class Refiner(nn.Module, ABC):
         decoder_scale: standard deviation of the Gaussian likelihood p(x | h), in units of the
             sample range [-1, 1].
         noise_dim: entries of the noise that ``draw`` chooses by; 0 where it shows the mean.
+        explained: what the likelihood is a density of: samples x, or what represents them.
     """
 
     noise_dim: int = 0
+    explained: str = "x"
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int, decoder_scale: float) -> None:
         super().__init__()

@@ -35,6 +35,8 @@ class InstantaneousFrequency(Represented):
         ConfigError: if ``shape`` or ``bins`` is another, or as the inner refiner does.
     """
 
+    explained = "spectra of x"
+
     def __init__(
         self,
         inner: Callable[..., Refiner],

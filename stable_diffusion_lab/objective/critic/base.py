@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.label import with_channels
+from stable_diffusion_lab.layer.label import fitting, with_channels
 
 
 class Critic(nn.Module, ABC):
@@ -38,9 +38,8 @@ class Critic(nn.Module, ABC):
         """
         found = list(arguments[0].shape[1:])
         if found != list(self.shape):
-            kind = "critic=convolutional" if len(found) == 3 else "critic=mlp"
-            bare = list(with_channels(found, -self.conditions))
-            remedy = f"say {kind} critic.shape={str(bare).replace(' ', '')}"
+            kind = {1: "critic=mlp ", 3: "critic=convolutional "}.get(len(found), "")
+            remedy = f"say {kind}{fitting('critic', found, self.conditions)}"
             layers = "if the feature has layers of several shapes, choose one with feature.layers"
             raise ConfigError(
                 "CFG-VALUE", f"critic.shape: {list(self.shape)}, but points are {found}; {remedy}; {layers}"

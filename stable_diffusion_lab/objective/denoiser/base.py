@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.label import with_channels
+from stable_diffusion_lab.layer.label import fitting, with_channels
 from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.running import RunningMean
 
@@ -89,8 +89,7 @@ class Denoiser(nn.Module, ABC):
         found = list(points.shape[1:])
         if found != list(self.shape):
             said = f"denoiser.shape: {list(self.shape)}, but points are {found}"
-            bare = list(with_channels(found, -self.conditions))
-            remedy = f"say denoiser.shape={str(bare).replace(' ', '')}, and compare one shape only"
+            remedy = f"say {fitting('denoiser', found, self.conditions)}, and compare one shape only"
             raise ConfigError("CFG-VALUE", f"{said}; {remedy}")
 
     @torch.no_grad()

@@ -9,8 +9,8 @@ from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat
 from stable_diffusion_lab.draft.base import Comparison
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.extractor.base import TrainingData
-from stable_diffusion_lab.layer.distance import typical_distance
 from stable_diffusion_lab.layer.label import append, channel, one_hot, separate
+from stable_diffusion_lab.layer.pairwise import typical_distance
 from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.model import Pair

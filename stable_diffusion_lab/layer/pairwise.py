@@ -1,4 +1,4 @@
-"""Distances between two sets of points."""
+"""Pairwise distances between two sets of points."""
 
 import torch
 from torch import Tensor
