@@ -14,7 +14,7 @@ import torch
 from shim import install
 
 from stable_diffusion_lab.error import CheckpointError, DiskError, NonFiniteError, RefusedError
-from stable_diffusion_lab.training.atomic import sweep, write_atomically
+from stable_diffusion_lab.file.atomic import sweep, write_atomically
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
 from stable_diffusion_lab.training.checkpoint_file import AtomicCheckpointIO, read
 

@@ -10,10 +10,10 @@ from stable_diffusion_lab.command.complete import Completed, complete
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.command.sheet import sheet
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.file.atomic import write_atomically
 from stable_diffusion_lab.file.base import Opened, Reader
 from stable_diffusion_lab.file.folder import find
 from stable_diffusion_lab.modality.base import Modality, png
-from stable_diffusion_lab.training.atomic import write_atomically
 
 _NAMED = 10  # problems that the last line names
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from stable_diffusion_lab.batch import Observation, Sample
 from stable_diffusion_lab.command.load import load, stored_config, stored_modality
 from stable_diffusion_lab.error import ConfigError, DiskError
+from stable_diffusion_lab.file.atomic import write_atomically
 from stable_diffusion_lab.modality.base import Modality, png
 from stable_diffusion_lab.model import Pair
-from stable_diffusion_lab.training.atomic import write_atomically
 
 
 def sample(config: DictConfig) -> None:

@@ -23,10 +23,10 @@ from stable_diffusion_lab.command.trainer import trainer_for
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.file.atomic import write_atomically
 from stable_diffusion_lab.layer.cache import cache
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.training import run_folder
-from stable_diffusion_lab.training.atomic import write_atomically
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
 from stable_diffusion_lab.training.checkpoint_file import AtomicCheckpointIO, read
 from stable_diffusion_lab.training.evaluator import Evaluator

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stable_diffusion_lab.error import ConfigError, DiskError, DistributedError
-from stable_diffusion_lab.training.atomic import write_atomically
+from stable_diffusion_lab.file.atomic import write_atomically
 
 VARIABLE = "SDLAB_RUN"  # tells the ranks of a run its folder
 _RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
