@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stable_diffusion_lab.training import atomic
+from stable_diffusion_lab.file import atomic
 
 
 class Shim:
