@@ -72,7 +72,7 @@ class System(LightningModule):
         }
         loss = self.adapt(terms, draft)
         self.terms = {key: term.detach() for key, term in terms.items()}
-        return loss + self.absent(terms)
+        return loss if terms and self.trainer.world_size == 1 else loss + self.absent()
 
     def draw(self, batch: Batch) -> Draft:
         """The generator's draft for this step; an empty one while the generator does not learn yet.
@@ -113,17 +113,15 @@ class System(LightningModule):
                 taken.update(fresh)
         return players
 
-    def absent(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Zero that depends on the players without a term: DDP wants a gradient for every parameter.
+    def absent(self) -> Tensor:
+        """Zero that depends on everything that learns: DDP wants a gradient for every parameter.
 
-        Where nobody has a term, a single process needs something to go backward from as well.
+        Not every player has a term in every batch, nor every parameter of a player: what corrects drafts
+        has none before there are any. Where nobody has one, a single process needs something to go backward
+        from as well.
         """
-        zero = torch.zeros((), device=self.device)
-        if terms and self.trainer.world_size == 1:
-            return zero
-        heard = {name.split("/")[1] for name in terms}
-        groups = [group for group in self.trainer.optimizers[0].param_groups if group["player"] not in heard]
-        return 0.0 * sum((p.sum() for group in groups for p in group["params"]), zero)
+        parameters = [p for group in self.trainer.optimizers[0].param_groups for p in group["params"]]
+        return 0.0 * torch.stack([p.sum() for p in parameters]).sum()
 
     def resting(self) -> list[dict[str, Any]]:
         """Parameter groups of the players that do not learn from this batch."""
