@@ -7,8 +7,9 @@ from pathlib import Path
 
 import hydra
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import Container, DictConfig, ListConfig
+from omegaconf import Container, DictConfig, ListConfig, open_dict
 from omegaconf.errors import MissingMandatoryValue
 
 from stable_diffusion_lab.command.config_path import CONF
@@ -38,8 +39,13 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def _compose(verb: str, overrides: Sequence[str]) -> DictConfig:
+    """As in a job of Hydra's own, ``HydraConfig`` knows the overrides afterwards."""
     with hydra.initialize_config_dir(str(CONF), job_name="sdlab", version_base="1.3"):
-        return hydra.compose(verb, list(overrides))
+        config = hydra.compose(verb, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def _look(overrides: Sequence[str]) -> None:

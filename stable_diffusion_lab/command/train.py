@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, seed_everything
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
@@ -57,11 +58,11 @@ def train(config: DictConfig) -> None:
     """Train, score the running average on the test split, and leave everything in the run folder.
 
     Args:
-        config: composed from ``conf/train.yaml`` and checked.
+        config: composed from ``conf/train.yaml`` and checked, the latest that was composed.
     """
     resume = None if config.resume is None else Path(config.resume)
     if resume is not None:
-        config = resumed(config, stored_config(resume))
+        config = resumed(config, stored_config(resume), HydraConfig.get().overrides.task)
     with quiet():  # before there is a folder: what cannot be trained leaves none behind
         data = build(config.data)
         evaluator = judge(config, data, None, config.seed)
