@@ -84,17 +84,18 @@ class Text(Data):
 
 
 def tokenised(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> Path:
-    """The folder in the cache with the tokens of all splits, made if need be; teaches the tokenizer."""
+    """The folder in the cache with the tokens of all splits, made if need be; teaches the tokenizer.
+
+    Where several processes want the same one, the vocabulary of all is that of the one that made it.
+    """
     folder = cache() / f"text-{_key(sources, cut, tokenizer, length)}"
-    index = token_file.sealed(folder)
-    if index is None:
+    if not is_sealed(folder):
         size = sum(source.path.stat().st_size for source in sources)
         if size > LARGE:
             print(f"taking {size / 1e9:.1f} GB of text apart into tokens, once; kept in {folder}")
-        training = (it for _, it in passages(sources, cut) if it.split == "train")
-        tokenizer.learn(piece for passage in training for piece in passage.text)
         keep(folder, is_sealed, lambda part: write(part, sources, cut, tokenizer, length))
-    elif index["facts"] is not None:
+    index = token_file.sealed(folder)
+    if index is not None and index["facts"] is not None:
         tokenizer.recall(index["facts"])
     return folder
 
@@ -105,7 +106,9 @@ def is_sealed(folder: Path) -> bool:
 
 
 def write(folder: Path, sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> None:
-    """Put the tokens of all splits into a folder."""
+    """Learn the vocabulary, and put the tokens of all splits into a folder."""
+    training = (it for _, it in passages(sources, cut) if it.split == "train")
+    tokenizer.learn(piece for passage in training for piece in passage.text)
     dtype = _dtype(modality.Text(tokenizer))
     cutters = {split: cut.cutter(tokenizer, length, training=split == "train") for split in SPLITS}
     with ExitStack() as stack:
@@ -155,6 +158,6 @@ def _key(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> 
     for maker in sorted(makers):
         found.update(maker.read_bytes())
     for source in sources:
-        found.update(f"\n{source.name}\n{source.label}\n".encode())
+        found.update(f"\n{source.name}\n{source.label}\n".encode(errors="surrogateescape"))
         found.update(text_file.digest(source.path))
     return found.hexdigest()[:16]
