@@ -31,8 +31,7 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
         ConfigError: names the key or the file and line, and the nearest valid name.
     """
     with readable(verb, overrides):
-        guard(_folders(overrides))
-        _look(overrides)
+        look(overrides)
         config = _compose(verb, overrides)
     probe(config)
     return config
@@ -48,8 +47,14 @@ def _compose(verb: str, overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _look(overrides: Sequence[str]) -> None:
-    """Refuse what Hydra would take for a group without an option."""
+def look(overrides: Sequence[str]) -> None:
+    """Look at the files that a configuration is composed from, and at the overrides.
+
+    Raises:
+        ConfigError: if a folder is missing or a file too large, or an override is what Hydra would take for a
+            group without an option.
+    """
+    guard(_folders(overrides))
     for each in OverridesParser.create().parse_overrides(list(overrides)):
         bare = isinstance(each.value(), int | float | None) and not each.is_delete()
         if not each.key_or_group or (bare and (CONF / each.key_or_group).is_dir()):
