@@ -72,3 +72,21 @@ def test_a_mixture_counts_what_it_is_fitted_to() -> None:
         mixture.check(len(codes), None)  # every second one, for no more than five
     mixture.check(5, None)
     mixture.initialise([codes[:5]])
+
+
+def test_weights_of_terms_are_set_as_the_yaml_says_on_top_of_an_experiments_own() -> None:
+    word = "adapt.weights={sinkhorn: 0.5, reverse_kl/generator: 2.0}"
+    assert compose("train", [word]).adapt.weights == {"sinkhorn": 0.5, "reverse_kl/generator": 2.0}
+    found = compose(
+        "train", ["experiment=restore_mnist", "adapt.weights.sinkhorn=0.5", "adapt.weights.other=3"]
+    )
+    assert found.adapt.weights == {"sinkhorn": 0.5, "refined": 0.2, "other": 3}
+    with pytest.raises(ConfigError, match="weigths: no such key"):
+        compose("train", ["adapt.weigths={sinkhorn: 0.5}"])
+
+
+def test_weights_of_what_is_no_term_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = "adapt.weights={sinkorn: 0.5, sinkhorn: 0.5, evidence/refiner/rate: 1.0, evidence/ref: 1.0}"
+    train(compose("train", [*SMALL, weights, f"runs={tmp_path}"]))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("adapt.weights: no term is called sinkorn or evidence/ref; there are evidence/")

@@ -16,6 +16,7 @@ from stable_diffusion_lab.command.config_path import CONF
 from stable_diffusion_lab.command.explain import CAUSES, explain
 from stable_diffusion_lab.error import ConfigError
 
+OPEN = ("adapt.weights", "adapt.actions")  # mappings whose keys are the user's own
 MAX_BYTES = 1_000_000
 MAX_NODES = 10_000
 
@@ -30,11 +31,17 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: names the key or the file and line, and the nearest valid name.
     """
+    overrides = opened(overrides)
     with readable(verb, overrides):
         look(overrides)
         config = _compose(verb, overrides)
     probe(config)
     return config
+
+
+def opened(overrides: Sequence[str]) -> list[str]:
+    """Overrides that may add keys to mappings whose keys are the user's own: Hydra takes all as closed."""
+    return [f"++{word}" if re.match(rf"({'|'.join(OPEN)})[.=]", word) else word for word in overrides]
 
 
 def _compose(verb: str, overrides: Sequence[str]) -> DictConfig:
