@@ -5,7 +5,10 @@ The annotation is documentation for the reader, and the config check reads it fr
 """
 
 import math
-from typing import Annotated, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Bounds(NamedTuple):
@@ -29,6 +32,7 @@ class Bounds(NamedTuple):
         return " and ".join(part for part in (above, below) if part) or "finite"
 
 
+Some = Annotated[Sequence[T], "not empty"]
 PositiveInt = Annotated[int, Bounds(low=1)]
 NonNegativeInt = Annotated[int, Bounds(low=0)]
 Seed = Annotated[int, Bounds(low=0, high=2**32 - 1)]

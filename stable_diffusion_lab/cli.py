@@ -102,7 +102,7 @@ def _hydra(verb: str, words: list[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from stable_diffusion_lab.command.compose import probe, readable
+    from stable_diffusion_lab.command.compose import look, opened, probe, readable
     from stable_diffusion_lab.command.config_path import CONF
 
     def job(config: "DictConfig") -> None:
@@ -111,12 +111,14 @@ def _hydra(verb: str, words: list[str]) -> None:
         probe(config)
         _call(verb, config)
 
-    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[0] in "~+")]
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[:1] in "~+")]
     flags = [word for word in words if word not in overrides]
+    overrides = opened(overrides)
     sweeps = bool({"-m", "--multirun"} & set(flags))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors here instead of printing them
     sys.argv[1:] = [*flags, *(SWEEP if sweeps else ()), *overrides]
     with readable(verb, overrides):
+        look(overrides)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)(job)()
 
 

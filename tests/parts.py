@@ -78,7 +78,7 @@ def members(group: str) -> list[str]:
 
 
 # Objectives that hold a draft against the very sample that it was made for: only where something is observed.
-PAIRED = {"energy_score", "reconstruction"}
+PAIRED = {"completions", "correction", "energy_score", "reconstruction"}
 
 
 def objectives() -> list[str]:

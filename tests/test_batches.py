@@ -1,5 +1,6 @@
 """Batches are a pure function of their number."""
 
+import contextlib
 from itertools import chain
 
 import pytest
@@ -9,7 +10,7 @@ from stable_diffusion_lab.data import batches as module
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import DataError
-from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.layer.seeding import fold, normal_rows, seeded
 from stable_diffusion_lab.modality.image import Image
 
 N = 23
@@ -94,6 +95,31 @@ def test_fold_spreads_and_never_changes() -> None:
     assert len({fold(a, b) for a in range(30) for b in range(30)}) == 900
     assert fold(1, 23) != fold(12, 3)
     assert fold(0, 1, 2) == 6944296732933707688
+
+
+@pytest.mark.parametrize(("n", "width"), [(1, 3), (5, 3), (700, 1), (1023, 5), (1024, 7), (1600, 24)])
+def test_rows_drawn_in_parts_are_those_drawn_at_once(n: int, width: int) -> None:
+    expected = torch.randn(n, width, generator=torch.Generator().manual_seed(3))
+    parts = list(normal_rows(n, width, torch.Generator().manual_seed(3)))
+    assert torch.equal(torch.cat(parts), expected)
+    assert max(map(len, parts)) < 1024
+
+
+def test_seeded_touches_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    touched: list[list[int]] = []
+
+    def fork_rng(devices: list[int]) -> contextlib.nullcontext[None]:
+        touched.append(devices)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
+    facts = {"is_available": True, "device_count": 8, "current_device": 5}
+    for name, fact in facts.items():
+        monkeypatch.setattr(torch.cuda, name, lambda fact=fact: fact)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: touched.append([seed]))
+    with seeded(1):
+        pass
+    assert touched == [[5], [1]]
 
 
 def test_seeded_leaves_the_global_state_alone() -> None:

@@ -302,13 +302,13 @@ WRONG = {
 def test_labels_that_do_not_do_are_refused(generator: Conditional, case: str) -> None:
     label, message = WRONG[case]
     with pytest.raises(DataError, match=message):
-        generator.check(label)
+        generator.check(5, label)
 
 
 def test_a_class_of_fewer_samples_than_components_is_refused() -> None:
     generator = LatentByClass(3, (3,), 4, components=3)
     with pytest.raises(DataError, match=r"class 2 has 2 samples, fewer than generator\.components=3"):
-        generator.check(torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3]))
+        generator.check(11, torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3]))
 
 
 SMALL = ["data.train=1000", "data.validation=500", "data.test=500", "metric=[frechet]"]

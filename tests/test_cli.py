@@ -188,6 +188,25 @@ def test_a_sweep_checks_each_job(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("flag", [["-m"], ["--cfg", "job"]])
+@pytest.mark.parametrize(
+    ("word", "wrong"),
+    [
+        ("", "CFG-SYNTAX"),
+        ("generator=5", "generator=5: write"),
+        ("hydra.searchpath=[/none]", "no folder /none"),
+    ],
+)
+def test_words_for_hydra_are_looked_at_too(
+    flag: list[str], word: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("train", *flag, word)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert wrong in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_hydra_shows_the_configuration() -> None:
     done = run("sample", "--cfg", "job", "run=x", "seed=7")
     assert done.returncode == 0

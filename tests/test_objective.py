@@ -19,7 +19,7 @@ ENCODER = "inference@objective.reverse_kl.inference=encoder"
 TURNED = "objective@refinement.refined.objectives"
 CASES = [
     *(("objective", name) for name in parts.objectives()),
-    *(("refinement", name) for name in parts.members("refinement") if name != "correction"),
+    *(("refinement", name) for name in parts.members("refinement") if name not in parts.PAIRED),
     ("objective", "reverse_kl", ENCODER),
     ("refinement", "refined", f"{TURNED}=imle"),
 ]

@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.command.resume import resumed
 from stable_diffusion_lab.command.train import train
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.training import json_lines
@@ -147,6 +148,19 @@ def test_other_settings_are_refused_with_both_values(tmp_path: Path) -> None:
     assert "optimizer.generator: the run has 0.001," in refused("optimizer.generator=0.05")
     assert "latents.Latents, the command line stable_diffusion_lab.draft.pixels" in refused("generator=dcgan")
     assert "only become longer" in refused("trainer.max_steps=1")
+    # What is written counts, default or not.
+    assert "batch_size: the run has 50, the command line 128" in refused("batch_size=128")
+    assert "refiner.hidden_dim: the run has 32, the command line 256" in refused("refiner=mlp")
+    assert "refiner.hidden_dim: the run has 32, the command line nothing" in refused("~refiner.hidden_dim")
+
+
+def test_what_a_resumed_run_may_change_can_go_back_to_the_default() -> None:
+    stored = compose("train", ["trainer.devices=2", "logger=none", "trainer.max_steps=9"])
+    words = ["trainer.devices=1", "logger=wandb_offline", "trainer.max_steps=3000"]
+    found = resumed(compose("train", words), stored, words)
+    assert (found.trainer.devices, found.trainer.max_steps) == (1, 3000)
+    assert found.logger == compose("train").logger
+    assert resumed(compose("train"), stored).trainer.devices == 2
 
 
 def test_resume_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_evaluate_repeats_the_result_of_training(
     assert "evaluation-test.json" in capsys.readouterr().out
 
 
+def test_evaluations_with_other_seeds_and_numbers_lie_side_by_side(trained: tuple[Path, str]) -> None:
+    run, _ = trained
+    for words in (["seed=0"], ["seed=1"], ["seed=1", "n=300"]):
+        assert main(["evaluate", f"run={run}", "device=cpu", *words]) == 0
+    names = ("evaluation-test", "evaluation-test-seed1", "evaluation-test-n300-seed1")
+    found = [json.loads((run / f"{name}.json").read_text()) for name in names]
+    assert [(it["seed"], it["generated"]) for it in found] == [(0, 360), (1, 360), (1, 300)]
+    assert found[0]["scores"]["draft"] != found[1]["scores"]["draft"]
+
+
 def sample(run: Path, out: Path, *words: str) -> int:
     return main(["sample", f"run={run}", f"out={out}", "device=cpu", *words])
 

@@ -1,10 +1,12 @@
 """Text of any size: read in pieces, kept as tokens, and looked at where it lies."""
 
 import codecs
+import os
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -13,7 +15,7 @@ import torch
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.data import text, text_file
 from stable_diffusion_lab.data.batches import Batches
-from stable_diffusion_lab.data.cut.base import Cut
+from stable_diffusion_lab.data.cut.base import Cut, split_of
 from stable_diffusion_lab.data.cut.documents import Documents
 from stable_diffusion_lab.data.cut.lines import Lines
 from stable_diffusion_lab.data.cut.windows import Windows
@@ -225,6 +227,33 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, own_cache: Path
     own_cache.touch()
     with pytest.raises(DiskError, match="set SDLAB_CACHE"):
         load(corpus(tmp_path))
+
+
+def test_file_names_need_not_be_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for number in range(60):
+        name = os.fsencode(folder) + b"/caf\xe9%d.txt" % number
+        Path(os.fsdecode(name)).write_text("the cat sat on the mat\n" * 9)
+    assert len(load(folder, Documents()).train.samples) > 9
+    assert split_of("café") in ("train", "validation", "test")
+
+
+def test_whoever_waits_for_tokens_takes_their_vocabulary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, keep = corpus(tmp_path), text.keep
+
+    def beaten(folder: Path, whole: Any, fill: Any) -> None:
+        """Another process, with another vocabulary, had the lock before."""
+        sources = text._sources(path, 0)
+        keep(folder, whole, lambda part: text.write(part, sources, Windows(), Characters(4), LENGTH))
+        keep(folder, whole, fill)
+
+    monkeypatch.setattr(text, "keep", beaten)
+    mine = Characters(60)
+    load(path, Windows(), mine)
+    assert len(mine.characters) == 2, "beside the end and what is unknown"
 
 
 def test_what_is_judged_is_evenly_spaced_over_what_is_held_out(tmp_path: Path) -> None:

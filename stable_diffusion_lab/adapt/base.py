@@ -1,7 +1,7 @@
 """The fourth step of the algorithm: how much each term of the loss counts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,11 @@ class Adapt(nn.Module, ABC):
         self.last = self.weigh(terms, draft)
         total = torch.zeros((), device=draft.code.device)
         return sum((self.last[name] * term for name, term in terms.items()), total)
+
+    def unheard(self, names: Iterable[str]) -> list[str]:
+        """Configured shares that no term has, given the names of all terms."""
+        known = list(names)
+        return [key for key in self.shares if not any(f"{name}/".startswith(f"{key}/") for name in known)]
 
     def share(self, name: str) -> float:
         """The configured share of a term."""

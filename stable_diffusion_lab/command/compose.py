@@ -7,14 +7,16 @@ from pathlib import Path
 
 import hydra
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import Container, DictConfig, ListConfig
+from omegaconf import Container, DictConfig, ListConfig, open_dict
 from omegaconf.errors import MissingMandatoryValue
 
 from stable_diffusion_lab.command.config_path import CONF
 from stable_diffusion_lab.command.explain import CAUSES, explain
 from stable_diffusion_lab.error import ConfigError
 
+OPEN = ("adapt.weights", "adapt.actions")  # mappings whose keys are the user's own
 MAX_BYTES = 1_000_000
 MAX_NODES = 10_000
 
@@ -29,21 +31,37 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: names the key or the file and line, and the nearest valid name.
     """
+    overrides = opened(overrides)
     with readable(verb, overrides):
-        guard(_folders(overrides))
-        _look(overrides)
+        look(overrides)
         config = _compose(verb, overrides)
     probe(config)
     return config
 
 
+def opened(overrides: Sequence[str]) -> list[str]:
+    """Overrides that may add keys to mappings whose keys are the user's own: Hydra takes all as closed."""
+    return [f"++{word}" if re.match(rf"({'|'.join(OPEN)})[.=]", word) else word for word in overrides]
+
+
 def _compose(verb: str, overrides: Sequence[str]) -> DictConfig:
+    """As in a job of Hydra's own, ``HydraConfig`` knows the overrides afterwards."""
     with hydra.initialize_config_dir(str(CONF), job_name="sdlab", version_base="1.3"):
-        return hydra.compose(verb, list(overrides))
+        config = hydra.compose(verb, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
-def _look(overrides: Sequence[str]) -> None:
-    """Refuse what Hydra would take for a group without an option."""
+def look(overrides: Sequence[str]) -> None:
+    """Look at the files that a configuration is composed from, and at the overrides.
+
+    Raises:
+        ConfigError: if a folder is missing or a file too large, or an override is what Hydra would take for a
+            group without an option.
+    """
+    guard(_folders(overrides))
     for each in OverridesParser.create().parse_overrides(list(overrides)):
         bare = isinstance(each.value(), int | float | None) and not each.is_delete()
         if not each.key_or_group or (bare and (CONF / each.key_or_group).is_dir()):

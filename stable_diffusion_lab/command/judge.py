@@ -51,6 +51,7 @@ def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str
     rows["floor"] = evaluator.floor(split)
     return {
         "split": split,
+        "seed": evaluator.seed,
         "batches": step,
         "real": len(evaluator.data.splits[split].samples),
         "generated": evaluator.count(split),

@@ -56,7 +56,8 @@ PLAIN = {
     "OptionalNode": Kind("a node with _target_, or {}", lambda value: value == {} or _is_node(value)),
     "Nodes": NODES,
 }
-BOUNDED = {name: _bounded(it) for name, it in vars(bounds).items() if get_origin(it) is Annotated}
+ALIASES = {name: it for name, it in vars(bounds).items() if get_origin(it) is Annotated}
+BOUNDED = {name: _bounded(it) for name, it in ALIASES.items() if isinstance(get_args(it)[1], bounds.Bounds)}
 
 
 def kind(annotation: ast.expr | None, other: Kind = NODE) -> Kind:
@@ -95,6 +96,8 @@ def _generic(name: str, arguments: list[ast.expr], other: Kind) -> Kind:
             return _union([kind(argument, other) for argument in arguments])
         case "list" | "Sequence" | "Iterable":
             return _sequence(kind(arguments[0], other))
+        case "Some":
+            return _some(kind(arguments[0], other))
         case "tuple" if isinstance(arguments[-1], ast.Constant) and arguments[-1].value is Ellipsis:
             return _sequence(kind(arguments[0], other))
         case "tuple":
@@ -118,6 +121,13 @@ def _sequence(entry: Kind) -> Kind:
     return Kind(
         f"a list of which each entry is {entry.text}",
         lambda value: isinstance(value, list) and all(map(entry.accepts, value)),
+    )
+
+
+def _some(entry: Kind) -> Kind:
+    several = _sequence(entry)
+    return Kind(
+        f"a list of one or more, each {entry.text}", lambda value: several.accepts(value) and len(value) > 0
     )
 
 

@@ -13,7 +13,7 @@ _TRAINER = {
     "max_steps": "PositiveInt",
     "num_nodes": "PositiveInt",
     "num_sanity_val_steps": "NonNegativeInt",
-    "precision": "Literal['32-true', '64-true', '16-mixed', 'bf16-mixed', '16-true', 'bf16-true']",
+    "precision": "Literal['32-true', '16-mixed', 'bf16-mixed']",
     "val_check_interval": "PositiveInt | Fraction | None",
 }
 

@@ -60,7 +60,7 @@ class EvaluateConfig:
     run: str
     split: Literal["train", "validation", "test"]
     n: PositiveInt | None
-    seed: Seed
+    seed: Seed | None
     device: str
 
 

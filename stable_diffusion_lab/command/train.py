@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, seed_everything
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
+from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.judge import judge, publish, scores
 from stable_diffusion_lab.command.load import stored_config, stored_modality
@@ -26,7 +28,7 @@ from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.atomic import write_atomically
 from stable_diffusion_lab.layer.cache import cache
 from stable_diffusion_lab.objective.feature.base import Feature
-from stable_diffusion_lab.training import run_folder
+from stable_diffusion_lab.training import rehearsal, run_folder
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
 from stable_diffusion_lab.training.checkpoint_file import AtomicCheckpointIO, read
 from stable_diffusion_lab.training.evaluator import Evaluator
@@ -37,6 +39,8 @@ from stable_diffusion_lab.training.progress import Bar
 from stable_diffusion_lab.training.signals import Signals
 from stable_diffusion_lab.training.system import System
 from stable_diffusion_lab.training.terms import Terms
+
+REHEARSED = 8  # samples
 
 
 class Start(NamedTuple):
@@ -57,11 +61,11 @@ def train(config: DictConfig) -> None:
     """Train, score the running average on the test split, and leave everything in the run folder.
 
     Args:
-        config: composed from ``conf/train.yaml`` and checked.
+        config: composed from ``conf/train.yaml`` and checked, the latest that was composed.
     """
     resume = None if config.resume is None else Path(config.resume)
     if resume is not None:
-        config = resumed(config, stored_config(resume))
+        config = resumed(config, stored_config(resume), HydraConfig.get().overrides.task)
     with quiet():  # before there is a folder: what cannot be trained leaves none behind
         data = build(config.data)
         evaluator = judge(config, data, None, config.seed)
@@ -86,16 +90,18 @@ def train(config: DictConfig) -> None:
 
 
 def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
-    """Build everything, and draft one sample.
+    """Build everything, draft one sample, and before a fresh run ask each objective for its terms.
 
     Raises:
-        ConfigError: if networks, task and data do not fit each other, or there is damage that nobody does.
-        DataError: if the data of a run that goes on are no longer what they were.
+        ConfigError: if networks, objectives, task and data do not fit each other, or there is damage that
+            nobody does.
+        DataError: if the data of a run that goes on are no longer what they were, or labels do not do.
     """
     if resume is not None and stored_modality(resume).node() != data.modality.node():
         message = f"{data.name}: its vocabulary is not that of {resume}; put back the files it was made of"
         raise DataError("DATA-CHANGED", message)
-    pair = assemble(config).model
+    system = assemble(config)
+    pair = system.model
     if pair.task.observes and not data.modality.damageable:
         raise ConfigError("CFG-FIT", f"task: {data.modality.noun} cannot be damaged; say task=generation")
     if not pair.task.observes and (config.damage or config.fidelity):
@@ -108,6 +114,13 @@ def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
     if drawn != wanted:
         shapes = f"it draws {list(drawn)}, where the data are {list(wanted)}"
         raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels, latents or embeddings")
+    if resume is None:
+        prepare(system, data)
+        samples, labels = data.train.some(min(config.batch_size, REHEARSED))
+        terms = rehearsal.rehearse(system, Batch(data.modality.to_sample(samples), labels))
+        if (unheard := system.adapt.unheard(terms)) and run_folder.rank() == 0:
+            known = f"there are {', '.join(sorted(terms))}"
+            print(f"adapt.weights: no term is called {' or '.join(unheard)}; {known}", file=sys.stderr)
 
 
 def begin(config: DictConfig, resume: Path | None) -> Start:
@@ -188,9 +201,11 @@ def prepare(system: System, data: Data) -> None:
     """Let features learn or read what they need for these data; a resumed run has it in its checkpoint.
 
     Raises:
+        ConfigError: if there are too few data for the generator.
         DataError: if the labels do not do for the generator or a feature.
     """
-    system.model.generator.check(data.train.labels)
+    samples, labels = data.train.some()
+    system.model.generator.check(len(samples), labels)
     for module in system.modules():
         if isinstance(module, Feature):
             module.prepare(data, cache())

@@ -1,7 +1,6 @@
 """What all folders of files have in common: which split each file is in, and what is said of bad ones."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,8 +14,8 @@ T = TypeVar("T")
 
 
 def tenth(file: str) -> int:
-    """Which of ten equal shares of all possible paths a path falls into."""
-    return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big") % 10
+    """Which of ten equal shares of all possible paths a path falls into, or any text; not all are UTF-8."""
+    return int.from_bytes(hashlib.sha256(file.encode(errors="surrogateescape")).digest()[:8], "big") % 10
 
 
 def divided(share: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -84,15 +84,16 @@ class Text(Data):
 
 
 def tokenised(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> Path:
-    """The folder in the cache with the tokens of all splits, made if need be; teaches the tokenizer."""
+    """The folder in the cache with the tokens of all splits, made if need be; teaches the tokenizer.
+
+    Where several processes want the same one, the vocabulary of all is that of the one that made it.
+    """
     folder = cache() / f"text-{_key(sources, cut, tokenizer, length)}"
 
     def fill(part: Path) -> None:
         size = sum(source.path.stat().st_size for source in sources)
         if size > LARGE:
             print(f"taking {size / 1e9:.1f} GB of text apart into tokens, once; kept in {folder}")
-        training = (it for _, it in passages(sources, cut) if it.split == "train")
-        tokenizer.learn(piece for passage in training for piece in passage.text)
         write(part, sources, cut, tokenizer, length)
 
     def recall(folder: Path) -> bool:
@@ -107,7 +108,9 @@ def tokenised(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int
 
 
 def write(folder: Path, sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> None:
-    """Put the tokens of all splits into a folder."""
+    """Learn the vocabulary, and put the tokens of all splits into a folder."""
+    training = (it for _, it in passages(sources, cut) if it.split == "train")
+    tokenizer.learn(piece for passage in training for piece in passage.text)
     dtype = _dtype(modality.Text(tokenizer))
     cutters = {split: cut.cutter(tokenizer, length, training=split == "train") for split in SPLITS}
     with ExitStack() as stack:
@@ -157,6 +160,6 @@ def _key(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> 
     for maker in sorted(makers):
         found.update(maker.read_bytes())
     for source in sources:
-        found.update(f"\n{source.name}\n{source.label}\n".encode())
+        found.update(f"\n{source.name}\n{source.label}\n".encode(errors="surrogateescape"))
         found.update(text_file.digest(source.path))
     return found.hexdigest()[:16]

@@ -46,11 +46,16 @@ class Generator(nn.Module, ABC):
             "CFG-VALUE", f"label: the generator of this run knows no classes; train with {known}"
         )
 
-    def check(self, labels: Tensor | None) -> None:
-        """Refuse labels ``[N]`` of the training data that ``initialise`` would, before anything is trained.
+    def check(self, count: int, labels: Tensor | None) -> None:
+        """Refuse training data that ``initialise`` would, before anything is trained.
+
+        Args:
+            count: number of samples.
+            labels: class of each, ``[N]`` int64; ``None`` where the data has no labels.
 
         Raises:
-            DataError: if they do not do.
+            ConfigError: if there are too few of them.
+            DataError: if labels do not do.
         """
 
     def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:

@@ -52,7 +52,7 @@ class Conditional(Generator):
         first = place(noise[:, 0], label.to(noise.device), self.frequencies.to(noise.device))
         return torch.cat([first[:, None], noise[:, 1:]], dim=1)
 
-    def check(self, labels: Tensor | None) -> None:
+    def check(self, count: int, labels: Tensor | None) -> None:
         self.count(labels)
 
     def count(self, labels: Tensor | None) -> Tensor:

@@ -47,6 +47,9 @@ class Latent(Generator):
     def forward(self, noise: Tensor) -> Tensor:
         return self.bend(self.start(noise))
 
+    def check(self, count: int, labels: Tensor | None) -> None:
+        self.start.check(count, labels)
+
     @torch.no_grad()
     def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:
         """Fit the start to real codes and take their mean and spread as units."""

@@ -71,12 +71,22 @@ class Mixture(Generator):
         """Split standard normals ``[B]`` into components ``[B]`` and standard normals independent of them."""
         return pick(normal, self.cumulative)
 
+    def check(self, count: int, labels: Tensor | None) -> None:
+        seen = len(range(0, count, self.stride(count)))
+        if seen < max(self.components, 2):
+            found = f"generator.components: {self.components}, to be fitted to {seen} samples"
+            raise ConfigError("CFG-FIT", f"{found}; lower it, or take more data")
+
+    def stride(self, count: int) -> int:
+        """EM sees every so manyth of so many codes."""
+        return math.ceil(count / self.limit)
+
     @torch.no_grad()
     def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:
         """Fit to real codes by EM."""
         known = torch.cat(list(codes))
         # Evenly spaced: data in order of class or chapter must not be known by its beginning alone.
-        seen = known[:: math.ceil(len(known) / self.limit)].double().cpu().numpy()
+        seen = known[:: self.stride(len(known))].double().cpu().numpy()
         em = GaussianMixture(
             self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed
         )

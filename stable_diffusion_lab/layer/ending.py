@@ -11,5 +11,5 @@ def alive(ends: Tensor) -> Tensor:
     Args:
         ends: ``[B, L]``, 1 where there is an end and 0 elsewhere.
     """
-    ends = ends.detach().float()
-    return ends.cumsum(dim=1) - ends < 0.5
+    ends = (ends.detach() > 0.5).long()
+    return ends.cumsum(dim=1) == ends  # of floats, a GPU has no deterministic cumsum

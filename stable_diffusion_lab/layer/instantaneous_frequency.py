@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from stable_diffusion_lab.layer.running_sum import running_sum
+
 
 class InstantaneousFrequency(nn.Module):
     """Short-time spectra with the phase as its advance from frame to frame (Engel et al. 2019, GANSynth).
@@ -53,7 +55,7 @@ class InstantaneousFrequency(nn.Module):
         """
         level, turn = y.unflatten(1, (-1, 2)).flatten(0, 1).unbind(1)
         magnitude = self.floor * torch.expm1((level + 1).clamp_min(0) / 2 * self.range)
-        phase = (turn * math.pi + self.advance).cumsum(dim=2)
+        phase = running_sum(turn * math.pi + self.advance)
         signal = self._synthesise(torch.polar(magnitude, phase))
         for _ in range(self.iterations):
             signal = self._synthesise(torch.polar(magnitude, self._analyse(signal).angle()))

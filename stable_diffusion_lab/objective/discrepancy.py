@@ -1,12 +1,12 @@
 """Distances between distributions by kernels: maximum mean discrepancy (Gretton et al. 2012)."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.bounds import PositiveFloat
+from stable_diffusion_lab.bounds import PositiveFloat, Some
 from stable_diffusion_lab.layer.pairwise import typical_distance
 from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.widen import widen
@@ -32,7 +32,7 @@ class Discrepancy(Comparing):
         self,
         feature: Feature,
         kernel: Kernel,
-        bandwidths: Sequence[PositiveFloat] = (0.3, 0.45, 0.7, 1.0, 1.4),
+        bandwidths: Some[PositiveFloat] = (0.3, 0.45, 0.7, 1.0, 1.4),
     ) -> None:
         super().__init__(feature)
         self.kernel = kernel

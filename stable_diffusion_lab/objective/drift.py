@@ -1,11 +1,11 @@
 """Drift: attraction to the data and repulsion among the drafts, by kernels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.bounds import PositiveFloat
+from stable_diffusion_lab.bounds import PositiveFloat, Some
 from stable_diffusion_lab.layer.pairwise import Targets, in_widths
 from stable_diffusion_lab.layer.rows import Blocks, log_column_sums, row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
@@ -52,7 +52,7 @@ class Drift(VectorField):
     """
 
     def __init__(
-        self, feature: Feature, kernel: Kernel, temperatures: Sequence[PositiveFloat] = (0.2, 0.05, 0.025)
+        self, feature: Feature, kernel: Kernel, temperatures: Some[PositiveFloat] = (0.2, 0.05, 0.025)
     ) -> None:
         super().__init__(feature)
         self.kernel = kernel

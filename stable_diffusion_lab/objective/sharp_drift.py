@@ -1,11 +1,9 @@
 """Sharp drift: the difference of two estimated scores, each the gradient of a potential."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.bounds import PositiveFloat
+from stable_diffusion_lab.bounds import PositiveFloat, Some
 from stable_diffusion_lab.layer.pairwise import Targets, in_widths
 from stable_diffusion_lab.layer.rows import row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
@@ -51,7 +49,7 @@ class SharpDrift(VectorField):
     """
 
     def __init__(
-        self, feature: Feature, kernel: Kernel, temperatures: Sequence[PositiveFloat] = (0.5, 0.2, 0.1)
+        self, feature: Feature, kernel: Kernel, temperatures: Some[PositiveFloat] = (0.5, 0.2, 0.1)
     ) -> None:
         super().__init__(feature)
         kernel.log_sharp(torch.zeros(()))  # refuses here what it would refuse in the first step

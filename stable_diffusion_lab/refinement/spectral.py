@@ -1,12 +1,10 @@
 """What the refiner's reconstructions sound like."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.batch import Batch, Draft
-from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
+from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt, Some
 from stable_diffusion_lab.layer.spectrum import Magnitude
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
@@ -27,7 +25,7 @@ class Spectral(Objective):
 
     def __init__(
         self,
-        sizes: Sequence[PositiveInt] = (64, 256, 1024),
+        sizes: Some[PositiveInt] = (64, 256, 1024),
         weight: PositiveFloat = 1.0,
         floor: PositiveFloat = 1e-3,
     ) -> None:

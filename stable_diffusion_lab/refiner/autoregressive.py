@@ -140,6 +140,7 @@ def sampler(noise: Tensor, temperature: float) -> Callable[[Tensor, int], Tensor
 
 def drawn(scores: Tensor, noise: Tensor) -> Tensor:
     """One-hot tokens ``[B, V]`` from scores ``[B, V]``, functions of standard normal noise ``[B]``."""
-    below = scores.softmax(dim=-1).cumsum(dim=-1)
-    passed = below < torch.special.ndtr(noise)[:, None] * below[:, -1:]
+    # Probabilities as whole numbers: of floats, a GPU has no deterministic cumsum.
+    below = (scores.softmax(dim=-1) * 2**30).round().long().cumsum(dim=-1)
+    passed = below < torch.special.ndtr(noise.double())[:, None] * below[:, -1:]
     return one_hot(passed.sum(dim=-1).clamp_max(scores.shape[-1] - 1), scores.shape[-1]).to(scores)

@@ -1,6 +1,6 @@
 """The samples that are judged: what a pair makes, of nothing or of damaged samples of a split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.error import NonFiniteError
-from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.layer.seeding import fold, normal_rows, seeded
 from stable_diffusion_lab.model import Pair
 
 BATCH = 500
@@ -34,10 +34,26 @@ class Maker:
         """Number of samples that are generated to be compared with a split."""
         return self.n or len(self.data.stored(split))
 
-    def noise(self, pair: Pair, split: str) -> Tensor:
-        """What is drafted from, ``[count, pair.noise_dim]`` on the CPU."""
+    def noise(self, pair: Pair, split: str, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """What parts of the samples are drafted from, ``[n, pair.noise_dim]`` on the CPU for each.
+
+        The numbers of all samples are drawn in order, and those of a few are in memory at once.
+
+        Args:
+            pair: drafts.
+            split: to be compared with.
+            parts: numbers of samples ``[n]``; they ascend within a part and from part to part.
+        """
         rng = torch.Generator().manual_seed(fold(self.seed))
-        return torch.randn(self.count(split), pair.noise_dim, generator=rng)
+        stream, begun = normal_rows(self.count(split), pair.noise_dim, rng), 0
+        everyone, found = torch.cat(list(parts)), torch.empty(0, pair.noise_dim)
+        for part in parts:
+            while len(found) < len(part):
+                chunk = next(stream)
+                inside = everyone[(everyone >= begun) & (everyone < begun + len(chunk))] - begun
+                found, begun = torch.cat([found, chunk[inside]]), begun + len(chunk)
+            yield found[: len(part)]
+            found = found[len(part) :]
 
     def originals(self, split: str, rows: Tensor) -> Tensor:
         """Clean samples ``[n, ...]`` of which the damaged ones number ``rows`` are made."""
@@ -55,12 +71,15 @@ class Maker:
         return self._damaged[split]
 
     def make(self, pair: Pair, split: str, rows: Tensor) -> dict[str, Tensor]:
-        """Samples number ``rows``, ``[n, ...]`` as stored, by stage: damaged (if any are), draft, refined."""
-        noise, everyone = self.noise(pair, split), self.damaged(pair, split)
+        """Samples number ``rows``, ``[n, ...]`` as stored, by stage: damaged (if any are), draft, refined.
+
+        The numbers ascend.
+        """
+        everyone, parts = self.damaged(pair, split), rows.split(BATCH)
         stages: dict[str, list[Tensor]] = {}
-        for part in rows.split(BATCH):
+        for part, noise in zip(parts, self.noise(pair, split, parts), strict=True):
             observed = everyone and everyone.rows(part).to(pair.device)
-            drawn = noise[part].to(pair.device)
+            drawn = noise.to(pair.device)
             draft = pair.draft(drawn, observed)
             made = {"draft": draft, "refined": pair.refine(draft, observed, drawn)}
             for stage, samples in ({"damaged": observed.sample} | made if observed else made).items():

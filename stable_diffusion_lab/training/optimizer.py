@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn, optim
 
-from stable_diffusion_lab.bounds import PositiveFloat
+from stable_diffusion_lab.bounds import Decay, PositiveFloat
 
 
 class PlayerAdam:
@@ -26,8 +26,8 @@ class PlayerAdam:
         generator: PositiveFloat = 1e-3,
         refiner: PositiveFloat = 2e-3,
         adversary: PositiveFloat = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.99),
-        refiner_betas: tuple[float, float] = (0.9, 0.99),
+        betas: tuple[Decay, Decay] = (0.9, 0.99),
+        refiner_betas: tuple[Decay, Decay] = (0.9, 0.99),
     ) -> None:
         self.adversary = adversary
         self.betas = tuple(betas)

@@ -65,14 +65,16 @@ class System(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         draft = self.draw(batch)
-        terms = {
-            f"{name}/{player}": term
-            for name, objective in self.active().items()
-            for player, term in objective(self.model, batch, draft).items()
-        }
+        terms: dict[str, Tensor] = {}
+        for name, objective in self.active().items():
+            terms |= self.ask(name, objective, batch, draft)
         loss = self.adapt(terms, draft)
         self.terms = {key: term.detach() for key, term in terms.items()}
-        return loss + self.absent(terms)
+        return loss if terms and self.trainer.world_size == 1 else loss + self.absent()
+
+    def ask(self, name: str, objective: Objective, batch: Batch, draft: Draft) -> dict[str, Tensor]:
+        """The terms of one objective, scalars by ``name/player[/part]``."""
+        return {f"{name}/{player}": term for player, term in objective(self.model, batch, draft).items()}
 
     def draw(self, batch: Batch) -> Draft:
         """The generator's draft for this step; an empty one while the generator does not learn yet.
@@ -82,13 +84,18 @@ class System(LightningModule):
         """
         generator = self.model.generator
         if not self.schedule.learns("generator", self.batches_seen):
-            noise = torch.empty(0, generator.noise_dim, device=self.device)
-            return Draft(noise, noise.new_empty(0, *generator.shape))
+            return self.drafted(torch.empty(0, generator.noise_dim, device=self.device), batch)
         count = len(batch.clean) * self.trainer.world_size
         rng = torch.Generator().manual_seed(fold(self.seed, self.batches_seen))
         noise = torch.randn(count, generator.noise_dim, generator=rng)
         noise = noise[self.global_rank :: self.trainer.world_size].to(self.device)
         damage = torch.Generator().manual_seed(fold(self.seed, self.batches_seen, self.global_rank, 1))
+        return self.drafted(noise, batch, damage)
+
+    def drafted(self, noise: Tensor, batch: Batch, damage: torch.Generator | None = None) -> Draft:
+        """Drafts from noise ``[B, noise_dim]`` for what is observed of a batch, or an empty one from none."""
+        if damage is None:
+            return Draft(noise, noise.new_empty(0, *self.model.generator.shape))
         observed = self.model.task.observe(batch.clean, damage)
         return Draft(noise, self.model.code(noise, observed), observed)
 
@@ -113,17 +120,15 @@ class System(LightningModule):
                 taken.update(fresh)
         return players
 
-    def absent(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Zero that depends on the players without a term: DDP wants a gradient for every parameter.
+    def absent(self) -> Tensor:
+        """Zero that depends on everything that learns: DDP wants a gradient for every parameter.
 
-        Where nobody has a term, a single process needs something to go backward from as well.
+        Not every player has a term in every batch, nor every parameter of a player: what corrects drafts
+        has none before there are any. Where nobody has one, a single process needs something to go backward
+        from as well.
         """
-        zero = torch.zeros((), device=self.device)
-        if terms and self.trainer.world_size == 1:
-            return zero
-        heard = {name.split("/")[1] for name in terms}
-        groups = [group for group in self.trainer.optimizers[0].param_groups if group["player"] not in heard]
-        return 0.0 * sum((p.sum() for group in groups for p in group["params"]), zero)
+        parameters = [p for group in self.trainer.optimizers[0].param_groups for p in group["params"]]
+        return 0.0 * torch.stack([p.sum() for p in parameters]).sum()
 
     def resting(self) -> list[dict[str, Any]]:
         """Parameter groups of the players that do not learn from this batch."""

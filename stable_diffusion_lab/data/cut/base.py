@@ -1,6 +1,5 @@
 """How text becomes samples."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import numpy
 
+from stable_diffusion_lab.data.folder import tenth
 from stable_diffusion_lab.layer.ending import END
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
@@ -67,8 +67,7 @@ class Cut(ABC):
 
 def split_of(name: str) -> str:
     """The split of a text, 80/10/10 by the hash of its name: adding texts moves none of the others."""
-    tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10
-    return {8: "validation", 9: "test"}.get(tenth, "train")
+    return {8: "validation", 9: "test"}.get(tenth(name), "train")
 
 
 def padded(tokens: Iterable[numpy.ndarray], length: int) -> Iterator[Strip]:

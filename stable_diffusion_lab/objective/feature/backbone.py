@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Some
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.extractor.base import TrainingData
 from stable_diffusion_lab.layer import tensor_file
@@ -43,7 +43,7 @@ class Backbone(Network):
         self,
         network: nn.Module,
         path: str,
-        layers: Sequence[str],
+        layers: Some[str],
         shape: tuple[int, ...],
         mean: Sequence[float] = (0.5,),
         std: Sequence[PositiveFloat] = (0.5,),

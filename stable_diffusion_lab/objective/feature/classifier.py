@@ -1,11 +1,10 @@
 """Features of a classifier trained on the data's own labels."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed, Some
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.extractor import classifier
 from stable_diffusion_lab.extractor.base import TrainingData
@@ -44,7 +43,7 @@ class Classifier(Network):
         steps: PositiveInt = 1200,
         seed: Seed = 0,
         pool: PositiveInt = 4,
-        layers: Sequence[int] | None = None,
+        layers: Some[int] | None = None,
         bank: NonNegativeInt = 0,
     ) -> None:
         super().__init__(pool, layers, bank)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch, Draft
-from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Some
 from stable_diffusion_lab.draft.base import Comparison
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.frozen import frozen
@@ -32,7 +32,7 @@ class Network(Feature):
     """
 
     def __init__(
-        self, pool: PositiveInt = 4, layers: Sequence[int] | None = None, bank: NonNegativeInt = 0
+        self, pool: PositiveInt = 4, layers: Some[int] | None = None, bank: NonNegativeInt = 0
     ) -> None:
         super().__init__(bank)
         self.pool = pool
@@ -53,11 +53,11 @@ class Network(Feature):
         """Flat features ``[B, D]`` of samples, one tensor for each layer.
 
         Raises:
-            ConfigError: if a layer is asked for that is not there.
+            ConfigError: if none is asked for, or one that is not there.
         """
         maps = self.maps(x, model)
         numbers = range(len(maps)) if self.layers is None else self.layers
-        if any(not -len(maps) <= number < len(maps) for number in numbers):
+        if not numbers or any(not -len(maps) <= number < len(maps) for number in numbers):
             known = f"the network has {len(maps)}, 0 to {len(maps) - 1}"
             raise ConfigError("CFG-VALUE", f"feature.layers: {list(numbers)}; {known}")
         return [self.flat(maps[number]) for number in numbers]

@@ -1,10 +1,8 @@
 """Features of an untrained network."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed, Some
 from stable_diffusion_lab.extractor import random_convolution
 from stable_diffusion_lab.layer.activations import activations
 from stable_diffusion_lab.layer.seeding import fold
@@ -37,7 +35,7 @@ class RandomConvolution(Network):
         channels: PositiveInt = 24,
         seed: Seed = 0,
         pool: PositiveInt = 4,
-        layers: Sequence[int] | None = None,
+        layers: Some[int] | None = None,
         bank: NonNegativeInt = 0,
     ) -> None:
         super().__init__(pool, layers, bank)

@@ -1,10 +1,8 @@
 """What waveforms sound like, without a network."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt
+from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Some
 from stable_diffusion_lab.layer.spectrum import Magnitude
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.network import Network
@@ -25,10 +23,10 @@ class Spectrogram(Network):
 
     def __init__(
         self,
-        sizes: Sequence[PositiveInt] = (64, 256, 1024),
+        sizes: Some[PositiveInt] = (64, 256, 1024),
         floor: PositiveFloat = 1e-3,
         pool: PositiveInt = 16,
-        layers: Sequence[int] | None = None,
+        layers: Some[int] | None = None,
         bank: NonNegativeInt = 0,
     ) -> None:
         super().__init__(pool, layers, bank)

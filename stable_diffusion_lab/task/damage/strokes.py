@@ -65,8 +65,8 @@ class Strokes(Mask):
         for number, piece in reversed(list(enumerate(pieces))):
             first.masked_fill_(covered(piece, size), number)
         flat = first.flatten(1)
-        pixels = torch.zeros(n, len(pieces) + 1, device=device)
-        pixels.scatter_add_(1, flat, torch.ones_like(flat, dtype=pixels.dtype))
+        pixels = torch.zeros(n, len(pieces) + 1, dtype=torch.int64, device=device)
+        pixels.scatter_add_(1, flat, torch.ones_like(flat))
         after = pixels[:, :-1].cumsum(dim=1) / math.prod(size)
         before = torch.cat([torch.zeros_like(wanted), after[:, :-1]], dim=1)
         taken = ((before < wanted) & (after <= self.share.highest)).sum(dim=1)

@@ -1,0 +1,98 @@
+"""What does not fit is found before there is a run, and not when the generator begins."""
+
+from pathlib import Path
+
+import parts
+import pytest
+import torch
+
+from stable_diffusion_lab.batch import Batch
+from stable_diffusion_lab.cli import main
+from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.command.train import assemble, train
+from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.generator.mixture import Mixture
+from stable_diffusion_lab.training.rehearsal import rehearse
+
+SMALL = [
+    *("trainer.max_steps=3", "schedule.head_start=0.34", "logger=none", "metric=[frechet]", "health=none"),
+    *("refiner.hidden_dim=16", "batch_size=20", "trainer.accelerator=cpu"),
+]
+TOY = ["data=toy", "data.train=60", "data.validation=50", "data.test=50"]
+
+UNFIT = {
+    "objective=hinge augment=diff_augment": "augment: wants images",
+    "objective=hinge critic.shape=[3]": "critic.shape: [3], but points are [16]",
+    "objective=score_difference denoiser.shape=[3]": "denoiser",
+    "objective=sinkhorn feature=by_observation": "feature.by_observation: drafts belong to no sample",
+    "objective=sinkhorn feature=encoder feature.layers=[9]": "feature.layers: [9]",
+    "generator.components=2000": "generator.components: 2000, to be fitted to",
+    "generator=mixture generator.components=2000": "generator.components: 2000, to be fitted to",
+}
+
+
+@pytest.mark.parametrize("words", UNFIT)
+def test_what_does_not_fit_leaves_no_run_behind(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *SMALL, *words.split(), f"runs={tmp_path}/runs"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert UNFIT[words] in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_generator_that_nothing_teaches_may_be_wanted(tmp_path: Path) -> None:
+    for words in (["objective=none"], ["objective=none", "generator=mixture", "generator.components=2"]):
+        train(compose("train", [*SMALL, *TOY, "extractor=coordinates", *words, f"runs={tmp_path}"]))
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        (group, name)
+        for group in ("objective", "refinement")
+        for name in parts.members(group)
+        if name != "none"
+    ],
+)
+def test_what_fits_can_be_rehearsed_with_few_samples(group: str, name: str) -> None:
+    words = ["task=inpainting"] if name in parts.PAIRED else []
+    config = compose("train", [*words, "schedule=together", f"{group}={name}"])
+    batch = Batch(torch.rand(8, 1, 8, 8) * 2 - 1, None)
+    system = assemble(config)
+    before = torch.random.get_rng_state()
+    terms = rehearse(system, batch)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert any(term.startswith(f"{name}/") for term in terms)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
+def test_every_precision_that_is_offered_trains_the_generator(precision: str, tmp_path: Path) -> None:
+    train(compose("train", [*SMALL, f"trainer.precision={precision}", f"runs={tmp_path}"]))
+
+
+def test_a_mixture_counts_what_it_is_fitted_to() -> None:
+    mixture = Mixture(2, (2,), components=4, limit=5)
+    codes = torch.randn(6, 2)
+    with pytest.raises(ConfigError, match="components: 4, to be fitted to 3 samples"):
+        mixture.check(len(codes), None)  # every second one, for no more than five
+    mixture.check(5, None)
+    mixture.initialise([codes[:5]])
+
+
+def test_weights_of_terms_are_set_as_the_yaml_says_on_top_of_an_experiments_own() -> None:
+    word = "adapt.weights={sinkhorn: 0.5, reverse_kl/generator: 2.0}"
+    assert compose("train", [word]).adapt.weights == {"sinkhorn": 0.5, "reverse_kl/generator": 2.0}
+    found = compose(
+        "train", ["experiment=restore_mnist", "adapt.weights.sinkhorn=0.5", "adapt.weights.other=3"]
+    )
+    assert found.adapt.weights == {"sinkhorn": 0.5, "refined": 0.2, "other": 3}
+    with pytest.raises(ConfigError, match="weigths: no such key"):
+        compose("train", ["adapt.weigths={sinkhorn: 0.5}"])
+
+
+def test_weights_of_what_is_no_term_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = "adapt.weights={sinkorn: 0.5, sinkhorn: 0.5, evidence/refiner/rate: 1.0, evidence/ref: 1.0}"
+    train(compose("train", [*SMALL, weights, f"runs={tmp_path}"]))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("adapt.weights: no term is called sinkorn or evidence/ref; there are evidence/")
