@@ -9,7 +9,7 @@ from torch import Tensor
 BLOCK = 2**18  # elements of a block on the CPU: it stays in the cache, and its memory is soon used again
 WIDE_BLOCK = 2**24  # elsewhere, where starting a kernel costs what a million elements do
 LEAST_ROWS = 64  # of a block, below which a matrix product is slow
-HELD = 2**25  # elements of a matrix that are held rather than made again for each pass, 128 MiB in float32
+HELD = 2**26  # elements of a matrix that are held rather than made again for each pass, 256 MiB in float32
 
 
 def row_blocks(x: Tensor, width: int) -> list[slice]:
