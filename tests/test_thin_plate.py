@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from stable_diffusion_lab.batch import Observation
+from stable_diffusion_lab.generator.unet import UNet
 from stable_diffusion_lab.layer.thin_plate import thin_plate
 
 
@@ -38,3 +40,16 @@ def test_what_is_seen_passes_and_nothing_seen_gives_nothing() -> None:
     x = torch.randn(2, 3, 8, 8)
     assert torch.equal(thin_plate(x, torch.ones(2, 1, 8, 8)), x)
     assert not thin_plate(x, torch.zeros(2, 1, 8, 8)).any()
+
+
+def test_a_unet_begins_with_the_fill_and_leaves_out_what_was_not_seen_exactly() -> None:
+    torch.manual_seed(0)
+    generator = UNet(4, (1, 8, 8), 4, 2, 8)
+    torch.nn.init.zeros_(generator.network.leave.weight)
+    sample, seen, exact = torch.rand(3, 1, 8, 8), torch.ones(3, 1, 8, 8), torch.ones(3, 1, 8, 8)
+    seen[..., :3] = exact[..., :5] = 0
+    sample = sample * seen
+    draft = generator(torch.randn(3, 4), Observation(sample, seen, exact))
+    assert torch.equal(draft[..., :3], thin_plate(sample, seen)[..., :3])
+    assert not draft[..., 3:5].any()
+    assert torch.equal(draft[..., 5:], sample[..., 5:])

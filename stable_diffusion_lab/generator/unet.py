@@ -15,9 +15,10 @@ class UNet(Observing):
     """G(z, o) = f(o) + u(z, f(o), o): f fills the holes smoothly, u is a U-Net (see ``layer.unet``).
 
     So it begins where a repair without learning ends, a biharmonic one (see ``layer.thin_plate``), and what
-    needs no repair can pass. The U-Net sees the filled sample, what was seen of it and what is exact; its
-    maps are scaled and shifted by what two hidden layers make of the noise. Where nothing at all is observed
-    it is an ordinary generator.
+    needs no repair can pass. Where something was seen, but not exactly, noise would be in the way: there u
+    is alone. It sees the filled sample, what was seen of it and what is exact; its maps are scaled and
+    shifted by what two hidden layers make of the noise. Where nothing at all is observed it is an ordinary
+    generator.
 
     Args:
         noise_dim: width of the noise vector.
@@ -49,6 +50,7 @@ class UNet(Observing):
     def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """Draft ``[B, *shape]`` from noise ``[B, noise_dim]`` for ``B`` observations."""
         told = observed or self.nothing(noise)
-        start = thin_plate(told.sample, told.seen) if observed else told.sample
-        seen = torch.cat([start, told.seen, told.exact], dim=1).to(noise)
+        filled = thin_plate(told.sample, told.seen) if observed else told.sample
+        seen = torch.cat([filled, told.seen, told.exact], dim=1).to(noise)
+        start = filled.where(told.seen == told.exact, 0)
         return start + self.network(seen, self.hear(noise))
