@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import parts
@@ -456,7 +457,7 @@ def test_the_spectral_objective_teaches_the_refiner_to_sound_alike() -> None:
     learn = torch.optim.Adam(refiner.parameters(), 3e-3)
     losses = []
     for _ in range(150):
-        (loss,) = objective(model, batch, nothing).values()  # type: ignore[arg-type]
+        (loss,) = objective(model, batch, nothing).values()
         learn.zero_grad()
         loss.backward()
         learn.step()
@@ -566,3 +567,9 @@ def test_what_a_representation_costs_is_what_the_refiner_learns() -> None:
     bound = refiner.bound(x, x).distortion
     torch.manual_seed(1)
     torch.testing.assert_close(refiner.distortion(x, refiner.encode(x).sample()), bound)
+
+
+def test_judges_that_hear_at_different_rates_are_kept_apart() -> None:
+    data = SimpleNamespace(fingerprint="the same")
+    keys = {SpectrogramClassifier((1, 4000), rate)._key(data) for rate in (8000, 8000, 8001)}
+    assert len(keys) == 2

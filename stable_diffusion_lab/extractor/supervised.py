@@ -81,7 +81,8 @@ class Supervised(Extractor):
         files = (__file__, base.__file__, inspect.getfile(type(self)))
         source = b"".join(Path(file).read_bytes() for file in files)
         parts = f"{data.fingerprint} {self.body} {self.steps} {self.seed}".encode()
-        return hashlib.sha256(parts + source).hexdigest()[:16]
+        constants = b"".join(buffer.cpu().numpy().tobytes() for buffer in self.body.buffers())
+        return hashlib.sha256(parts + source + constants).hexdigest()[:16]
 
     @torch.enable_grad()
     def _train(self, samples: Tensor, labels: Tensor) -> None:

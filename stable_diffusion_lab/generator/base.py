@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ class Generator(nn.Module, ABC):
         shape: shape of one output, e.g. ``(1, 28, 28)`` for pixels or ``(24,)`` for latents.
     """
 
-    observes: ClassVar[bool] = False
+    observes: bool = False
 
     def __init__(self, noise_dim: int, shape: tuple[int, ...]) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ def thin_plate(x: Tensor, seen: Tensor, rounds: int = 48) -> Tensor:
     """The surface through what was seen that bends least: sum of squares of its Laplacian, per channel.
 
     Its Euler-Lagrange equation is that of biharmonic inpainting (Damelin & Hoang 2018). Solved by conjugate
-    gradients from the mean of what was seen. The default number of rounds is enough for holes a dozen entries
+    gradients from the mean of what was seen. The default number of rounds is enough for holes eight entries
     wide; the middle of wider ones stays nearer to the mean.
 
     Args:

@@ -48,10 +48,7 @@ class _Whole(Generator):
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair.generator.noise_dim, pair.refiner.shape)
         self.pair = pair
-
-    @property
-    def observes(self) -> bool:  # type: ignore[override]
-        return self.pair.generator.observes
+        self.observes = pair.generator.observes
 
     def forward(self, noise: Tensor, observed: Observation | None = None) -> Tensor:
         return self.refined(self.pair.code(noise, observed), observed)

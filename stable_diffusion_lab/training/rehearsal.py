@@ -40,9 +40,10 @@ def rehearse(system: System, batch: Batch) -> set[str]:
 
 def _draft(system: System, batch: Batch) -> Draft:
     """As the system draws it, for one process."""
-    learns = system.schedule.learns("generator", system.batches_seen)
-    noise = torch.randn(len(batch.clean) if learns else 0, system.model.generator.noise_dim)
-    return system.drafted(noise, batch, torch.Generator().manual_seed(0) if learns else None)
+    if not system.schedule.learns("generator", system.batches_seen):
+        return system.undrafted()
+    noise = torch.randn(len(batch.clean), system.model.generator.noise_dim)
+    return system.drafted(noise, batch, torch.Generator().manual_seed(0))
 
 
 def _unfit(name: str, error: Exception) -> ConfigError:

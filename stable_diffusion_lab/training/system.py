@@ -84,7 +84,7 @@ class System(LightningModule):
         """
         generator = self.model.generator
         if not self.schedule.learns("generator", self.batches_seen):
-            return self.drafted(torch.empty(0, generator.noise_dim, device=self.device), batch)
+            return self.undrafted()
         count = len(batch.clean) * self.trainer.world_size
         rng = torch.Generator().manual_seed(fold(self.seed, self.batches_seen))
         noise = torch.randn(count, generator.noise_dim, generator=rng)
@@ -92,10 +92,14 @@ class System(LightningModule):
         damage = torch.Generator().manual_seed(fold(self.seed, self.batches_seen, self.global_rank, 1))
         return self.drafted(noise, batch, damage)
 
-    def drafted(self, noise: Tensor, batch: Batch, damage: torch.Generator | None = None) -> Draft:
-        """Drafts from noise ``[B, noise_dim]`` for what is observed of a batch, or an empty one from none."""
-        if damage is None:
-            return Draft(noise, noise.new_empty(0, *self.model.generator.shape))
+    def undrafted(self) -> Draft:
+        """An empty draft."""
+        generator = self.model.generator
+        noise = torch.empty(0, generator.noise_dim, device=self.device)
+        return Draft(noise, noise.new_empty(0, *generator.shape))
+
+    def drafted(self, noise: Tensor, batch: Batch, damage: torch.Generator) -> Draft:
+        """Drafts from noise ``[B, noise_dim]`` for what is observed of a batch."""
         observed = self.model.task.observe(batch.clean, damage)
         return Draft(noise, self.model.code(noise, observed), observed)
 
