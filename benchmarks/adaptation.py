@@ -3,9 +3,9 @@
     python benchmarks/adaptation.py [--seeds 3] [--jobs 2] [--out results/adaptation] [words of sdlab train]
 
 Digits, whole runs: the refiner learns first, then the generator from ``objective=[sinkhorn,reverse_kl]``,
-whose terms differ in size. Prints a Markdown table of the test split: mean and standard deviation over the
-seeds. Whoever chooses a default by it has chosen on the test split. Runs that are there already are read and
-not repeated.
+whose terms differ in size. Prints two Markdown tables, mean and standard deviation over the seeds: of the
+validation split, by which a default may be chosen, and of the test split, which says what that is worth.
+Runs that are there already are read and not repeated.
 """
 
 import argparse
@@ -23,19 +23,25 @@ WORDS = ("objective=[sinkhorn,reverse_kl]", "logger=none", "data=digits")
 SHOWN = ("fd", "precision", "recall", "density", "coverage")
 
 Scores = dict[str, dict[str, float]]
+FILES = {"validation": "evaluation-validation.json", "test": "test.json"}
 
 
-def run(adapt: str, seed: int, options: argparse.Namespace) -> Scores:
-    """Scores on the test split of a run, which is trained if it is not there."""
+def sdlab(*words: str) -> None:
+    """The program, in a process of its own."""
+    command = [sys.executable, "-m", "stable_diffusion_lab", *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def run(adapt: str, seed: int, options: argparse.Namespace) -> dict[str, Scores]:
+    """Scores of a run on each split; what is missing of it is made."""
     runs = options.out / f"{adapt}-{seed}"
     if not list(runs.glob("*/*/test.json")):
-        words = [*WORDS, f"adapt={adapt}", f"seed={seed}", f"runs={runs}", *options.words]
-        command = [sys.executable, "-m", "stable_diffusion_lab", "train", *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        sdlab("train", *WORDS, f"adapt={adapt}", f"seed={seed}", f"runs={runs}", *options.words)
         print(f"{adapt} seed {seed}", file=sys.stderr, flush=True)
-    (path,) = runs.glob("*/*/test.json")
-    scores: Scores = json.loads(path.read_text())["scores"]
-    return scores
+    (folder,) = (path.parent for path in runs.glob("*/*/test.json"))
+    if not (folder / FILES["validation"]).exists():
+        sdlab("evaluate", f"run={folder}", "split=validation")
+    return {split: json.loads((folder / file).read_text())["scores"] for split, file in FILES.items()}
 
 
 def row(adapt: str, stage: str, found: list[Scores]) -> str:
@@ -58,10 +64,11 @@ def main() -> None:
     with ThreadPoolExecutor(options.jobs) as pool:
         cells = {(a, s): pool.submit(run, a, s, options) for s in range(options.seeds) for a in adapts}
         found = {key: future.result() for key, future in cells.items()}
-    print("| adapt | stage |" + "|".join(SHOWN) + "|\n" + "|---" * (2 + len(SHOWN)) + "|")
-    for stage in ("draft", "refined"):
-        for adapt in adapts:
-            print(row(adapt, stage, [found[adapt, seed] for seed in range(options.seeds)]))
+    for split in FILES:
+        print(f"\n{split}\n\n| adapt | stage |" + "|".join(SHOWN) + "|\n" + "|---" * (2 + len(SHOWN)) + "|")
+        for stage in ("draft", "refined"):
+            for adapt in adapts:
+                print(row(adapt, stage, [found[adapt, seed][split] for seed in range(options.seeds)]))
 
 
 if __name__ == "__main__":
