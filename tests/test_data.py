@@ -90,6 +90,18 @@ def test_digits_splits_have_the_same_share_of_each_class() -> None:
     assert (torch.stack(shares).std(dim=0) < 0.002).all()
 
 
+@pytest.mark.parametrize(
+    ("total", "limit", "apart", "count"), [(11, 10, 1, 10), (10, 20, 1, 10), (100, 9, 12, 8)]
+)
+def test_some_are_as_many_as_may_be_and_evenly_spaced(total: int, limit: int, apart: int, count: int) -> None:
+    split = Split(torch.arange(total), torch.arange(total) * 2)
+    samples, labels = split.some(limit, apart)
+    assert labels is not None and torch.equal(labels, samples * 2) and len(samples) == count
+    steps = samples.diff()
+    assert samples[0] == 0 and steps.max() - steps.min() <= 1 and steps.min() >= apart
+    assert total - samples[-1] <= steps.min() + 1  # the end is no farther than the next would be
+
+
 def test_fingerprint_follows_the_content() -> None:
     images, labels = torch.from_numpy(noise(4, 1, 8, 8)), torch.arange(4)
     split = Split(images, labels)

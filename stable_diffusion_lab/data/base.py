@@ -47,8 +47,10 @@ class Split(NamedTuple):
             limit: most of them.
             apart: least distance between two.
         """
-        every = slice(None, None, max(1, apart, -(-len(self.samples) // limit)))
-        return self.samples[every], None if self.labels is None else self.labels[every]
+        total = len(self.samples)
+        count = min(limit, total, max(1, total // apart))
+        chosen = slice(None) if count == total else torch.arange(count) * total // count
+        return self.samples[chosen], None if self.labels is None else self.labels[chosen]
 
 
 class Data:

@@ -39,7 +39,8 @@ def bleu(samples: Sequence[Sequence[str]], references: Sequence[Sequence[str]], 
     """Corpus BLEU of samples of words, each against all references."""
     most: Grams = Counter()
     for reference in references:
-        most |= grams(reference, order)
+        for gram, n in grams(reference, order).items():  # `most |=` would look through all of it each time
+            most[gram] = max(most[gram], n)
     clipped = [grams(sample, order) & most for sample in samples]
     lengths = numpy.array([len(reference) for reference in references])
     return _score(samples, clipped, [_closest(lengths, len(sample)) for sample in samples], order)
