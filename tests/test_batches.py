@@ -9,7 +9,7 @@ import torch
 from stable_diffusion_lab.data import batches as module
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
-from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.seeding import fold, normal_rows, seeded
 from stable_diffusion_lab.modality.image import Image
 
@@ -84,10 +84,9 @@ def test_data_without_labels() -> None:
 
 
 def test_too_few_images_for_a_batch_are_refused() -> None:
-    with pytest.raises(DataError, match="23 images, batch_size is 24;") as caught:
+    with pytest.raises(ConfigError, match="batch_size: 24, where the train split has 23 images"):
         Batches(SPLIT, 24, seed=0, steps=1)
-    assert caught.value.exit_code == 3
-    with pytest.raises(DataError, match="23 images, batch_size is 12 x 2 processes"):
+    with pytest.raises(ConfigError, match="batch_size: 12 x 2 processes, where"):
         Batches(SPLIT, 12, seed=0, steps=1, rank=1, world=2)
 
 

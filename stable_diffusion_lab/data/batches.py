@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.data.base import Split
-from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
@@ -40,7 +40,7 @@ class Batches:
         first: number of the first batch to yield, to be set when a run resumes.
 
     Raises:
-        DataError: if the split does not fill a single global batch.
+        ConfigError: if the split does not fill a single global batch.
     """
 
     def __init__(
@@ -66,9 +66,8 @@ class Batches:
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         if self.per_pass == 0:
             batch = f"{batch_size} x {world} processes" if world > 1 else f"{batch_size}"
-            found = f"{len(split.samples)} {modality.noun}"
-            message = f"the train split has {found}, batch_size is {batch}; lower batch_size"
-            raise DataError("DATA-EMPTY", message)
+            found = f"the train split has {len(split.samples)} {modality.noun}"
+            raise ConfigError("CFG-FIT", f"batch_size: {batch}, where {found}; lower it")
 
     def __len__(self) -> int:
         return self.steps
