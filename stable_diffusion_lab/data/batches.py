@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.seeding import fold
@@ -13,13 +12,11 @@ from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
 
 _IMAGE = Image()
-
-
 ORDERED = 2**22  # samples whose order is in memory at once
 
 
 class Batches:
-    """The training data as one sequence of shuffled batches.
+    """The training data as one sequence of shuffled batches, of samples as they are stored and their labels.
 
     Batch t is a pure function of (seed, t): it is batch j of pass p with ``p, j = divmod(t, per_pass)``,
     and each pass has its own permutation. A pass is over all samples, or of more than four million over every
@@ -34,7 +31,7 @@ class Batches:
         steps: number of batches in the whole run.
         rank: number of this process.
         world: number of processes; a global batch has ``batch_size * world`` samples.
-        modality: what the samples are.
+        modality: makes of stored samples what networks see, best on the device: stored ones are smaller.
 
     Attributes:
         first: number of the first batch to yield, to be set when a run resumes.
@@ -72,11 +69,11 @@ class Batches:
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         for t in range(self.first, self.steps):
             chosen = self.indices(t)
             samples, labels = self.split
-            yield Batch(self.modality.to_sample(samples[chosen]), None if labels is None else labels[chosen])
+            yield samples[chosen], None if labels is None else labels[chosen]
 
     def indices(self, t: int) -> Tensor:
         """Which samples this process sees in batch t, ``[batch_size]`` int64."""

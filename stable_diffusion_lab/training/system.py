@@ -63,6 +63,9 @@ class System(LightningModule):
         self.twins = self.averaged()
         adapt.attach(self)
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        return Batch(self.batches().modality.to_sample(batch[0]), batch[1])
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         draft = self.draw(batch)
         terms: dict[str, Tensor] = {}
