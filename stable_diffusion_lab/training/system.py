@@ -93,7 +93,7 @@ class System(LightningModule):
         count = len(batch.clean) * self.trainer.world_size
         rng = torch.Generator().manual_seed(fold(self.seed, self.batches_seen))
         noise = torch.randn(count, generator.noise_dim, generator=rng)
-        noise = noise[self.global_rank :: self.trainer.world_size].to(self.device)
+        noise = noise[self.global_rank :: self.trainer.world_size].to(self.device, non_blocking=True)
         damage = torch.Generator().manual_seed(fold(self.seed, self.batches_seen, self.global_rank, 1))
         return self.drafted(noise, batch, damage)
 
