@@ -16,7 +16,7 @@ import time
 import torch
 from common import Clock, silent_trainer
 
-from stable_diffusion_lab.batch import Draft
+from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.train import assemble, quiet
@@ -50,9 +50,10 @@ def bare(system: System, batches: Batches) -> float:
             (model.embed(batches.modality.to_sample(chunk)).detach() for chunk in chunks),
             labels,
         )
-    for step, batch in enumerate(batches):
+    for step, (stored, labels) in enumerate(batches):
         if step == WARM:
             began = time.perf_counter()
+        batch = Batch(batches.modality.to_sample(stored), labels)
         noise = torch.randn(len(batch.clean), model.generator.noise_dim)
         draft = Draft(noise, model.generator(noise) if learning else noise)
         loss = sum(term for objective in objectives for term in objective(model, batch, draft).values())

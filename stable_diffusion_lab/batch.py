@@ -29,7 +29,7 @@ class Observation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Real data, as a loader yields it.
+    """Real data, as networks see them.
 
     Attributes:
         clean: real samples, ``[B, ...]`` float32 in [-1, 1]; images are ``[B, C, H, W]``.

@@ -20,6 +20,9 @@ class LabError(Exception):
         super().__init__(message)
         self.tag = tag
 
+    def __reduce__(self) -> "tuple[type[LabError], tuple[str, str]]":  # for other processes
+        return type(self), (self.tag, self.args[0])
+
     def __str__(self) -> str:
         return f"error[{self.tag}]: {self.args[0]}"
 

@@ -71,6 +71,11 @@ def test_two_devices_make_one_run_folder_and_one_device_goes_on(tmp_path: Path) 
     with run_folder.locked(run):
         pass
 
+    before = (run / "config.yaml").read_bytes()
+    done = run_sdlab(f"resume={run}", "trainer.devices=3")
+    assert done.returncode == 2 and "batches of 100 samples, which 3 devices cannot share" in done.stderr
+    assert (run / "config.yaml").read_bytes() == before
+
     words = [f"resume={run}", "trainer.devices=1", "trainer.max_steps=15", "batch_size=50"]
     done = run_sdlab(*words)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -16,9 +16,11 @@ from stable_diffusion_lab.data.digits import Digits
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.error import ConfigError, DataError, NonFiniteError
 from stable_diffusion_lab.extractor.random_convolution import RandomConvolution
+from stable_diffusion_lab.fidelity.psnr import PSNR
 from stable_diffusion_lab.fidelity.si_sdr import SISDR
 from stable_diffusion_lab.generator import mlp as generator_mlp
 from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.generator.unet import UNet
 from stable_diffusion_lab.layer import ranks
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.metric.density_coverage import DensityCoverage
@@ -29,9 +31,12 @@ from stable_diffusion_lab.modality.image import Image
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner import mlp as refiner_mlp
 from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.task.damage.centre_box import CentreBox
+from stable_diffusion_lab.task.restoration import Restoration
 from stable_diffusion_lab.training.evaluator import Evaluator
 from stable_diffusion_lab.training.monitor import Monitor
 
+BROKEN = "error[METRIC-N]: broken"
 METRICS = {"frechet": Frechet(), "kernel": Kernel(), "precision_recall": PrecisionRecall(3)}
 METRICS |= {"density_coverage": DensityCoverage(5)}
 NAMES = {"fd", "kd", "precision", "recall", "density", "coverage"}
@@ -168,11 +173,40 @@ def test_a_fidelity_for_other_samples_is_refused_before_any_is_made(digits: Digi
         judge.check("test")
 
 
+class Broken(Kernel):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def __call__(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        Broken.asked += 1
+        raise DataError("METRIC-N", "broken")
+
+
+def restorer() -> Pair:
+    torch.manual_seed(0)
+    task = Restoration({"box": CentreBox(0.5)})
+    return Pair(UNet(4, (1, 8, 8), 4, 1, 8), refiner_mlp.MLP((1, 8, 8), 4, 16, 0.3), Pixels(), task)
+
+
+def judge_of_restored(data: Data) -> Evaluator:
+    judge = evaluator(data, n=101)
+    judge.fidelities = {"psnr": PSNR()}
+    return judge
+
+
 def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     data, model = Digits(), pair()
     scores = {str(n): evaluator(data, n).score(model, "test", rank, world=2) for n in (360, 101)}
+    scores["restored"] = judge_of_restored(data).score(restorer(), "test", rank, world=2)
+    judge = evaluator(data)
+    judge.metrics["kernel"] = Broken()  # the second
+    try:
+        judge.score(model, "test", rank, world=2)
+    except DataError as error:
+        scores["broken"] = {str(error): Broken.asked}
     Path(folder, f"{rank}.json").write_text(json.dumps(scores))
     distributed.barrier()
     distributed.destroy_process_group()
@@ -181,7 +215,10 @@ def work(rank: int, folder: str) -> None:
 def test_two_processes_score_like_one(digits: Digits, tmp_path: Path) -> None:
     multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert (first.pop("broken"), second.pop("broken")) == ({BROKEN: 0}, {BROKEN: 1})
     assert first == second
+    restored = judge_of_restored(digits).score(restorer(), "test")
+    assert first.pop("restored") == pytest.approx(restored, rel=1e-4) and "damaged/psnr" in restored
     for n, scores in first.items():
         assert scores == pytest.approx(evaluator(digits, int(n)).score(pair(), "test"), rel=1e-4)
 

@@ -78,6 +78,7 @@ def test_vectors_and_sequences_are_as_good_as_images(case: tuple[str, ...]) -> N
 def test_no_objective_waits_for_the_device(case: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors on ``meta`` have no values, so whatever needs one (``item``, ``if``) raises."""
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # does not know meta
+    monkeypatch.setattr(torch.Tensor, "new_tensor", None)  # copies to the device, and waits until it has them
     pair = parts.pair_in_latents()
     for objective in objectives(case, pair):
         batch, draft = parts.situation(pair)

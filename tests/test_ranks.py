@@ -5,12 +5,22 @@ from pathlib import Path
 import parts
 import pytest
 import torch
+from lightning import Trainer
 from torch import Tensor, multiprocessing
 from torch import distributed as dist
 
+from stable_diffusion_lab.adapt.fixed import Fixed
 from stable_diffusion_lab.adapt.gradient_balance import GradientBalance
 from stable_diffusion_lab.batch import Batch, Draft
+from stable_diffusion_lab.data.base import Split
+from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.layer.leaves import leaves
 from stable_diffusion_lab.layer.ranks import gather, gather_live, mean_over_ranks, own_rows, strided_rows
+from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.objective.base import Objective
+from stable_diffusion_lab.training.optimizer import PlayerAdam
+from stable_diffusion_lab.training.schedule import Schedule
+from stable_diffusion_lab.training.system import System
 
 # They draw noise of their own on each rank, which agrees with one process on average only.
 NOISY = ["imle", "reverse_kl", "score_difference"]
@@ -57,6 +67,36 @@ def live_rows() -> dict[str, Tensor]:
     return {"live": everyone.detach(), "live slope": slope}
 
 
+class Fitful(Objective):
+    """The encoder learns in every batch, the decoder in every second one of the later half."""
+
+    batch = 0
+
+    def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
+        self.batch += 1
+        terms = {"refiner/often": (model.refiner.encode(batch.clean).mean - 1).square().mean()}
+        if len(draft.code) and self.batch % 2:
+            terms["refiner/seldom"] = (
+                (model.refiner.decode(draft.code.detach()) - batch.clean).square().mean()
+            )
+        return terms
+
+
+def fitful_weights(folder: str, world: int) -> Tensor:
+    """Of a refiner that has learnt from batches of eight of all processes together."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (40, *parts.IMAGE), dtype=torch.uint8)
+    schedule = Schedule(16, head_start=0.5, refiner_share=1, warmup=0)
+    pair, adam = parts.pair_in_latents(), PlayerAdam(refiner=1e-2)
+    system = System(pair, {"fitful": Fitful()}, {}, Fixed({}), schedule, adam, 0.9, 0)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    devices = {"accelerator": "cpu", "devices": world, "strategy": "ddp" if world > 1 else "auto"}
+    trainer = Trainer(max_steps=16, max_epochs=1, logger=False, default_root_dir=folder, **quiet, **devices)
+    batches = Batches(Split(images, None), 8 // world, 0, 16, trainer.global_rank, world)
+    trainer.fit(system, batches)
+    return torch.cat([weight.detach().flatten() for weight in pair.refiner.parameters()])
+
+
 def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
@@ -71,6 +111,10 @@ def work(rank: int, folder: str) -> None:
     facts |= live_rows()
     facts["shared slope"] = mean_over_ranks(shared_slope(rows))
     facts |= {f"share of {n}": strided_rows(torch.arange(n)) for n in (0, 1, 6, 7)}
+    with pytest.MonkeyPatch.context() as patch:  # as a launcher says it to Lightning
+        for name, value in {"LOCAL_RANK": rank, "MASTER_ADDR": "localhost", "MASTER_PORT": 0}.items():
+            patch.setenv(name, str(value))
+        facts["fitful"] = fitful_weights(folder, world=2)
     torch.save(facts, f"{folder}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -117,6 +161,15 @@ def test_all_ranks_weigh_alike(facts: list[dict[str, Tensor]]) -> None:
     assert not torch.equal(weights(slice(0, None, 2)), weights(slice(1, None, 2)))
 
 
+def test_what_no_term_reaches_in_a_batch_stays_as_it_is(
+    facts: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    for fact in facts:
+        torch.testing.assert_close(
+            fact["fitful"], fitful_weights(str(tmp_path), world=1), rtol=1e-4, atol=1e-5
+        )
+
+
 def test_one_process_is_its_own_world() -> None:
     x = torch.randn(3, 2, requires_grad=True)
     assert torch.equal(gather(x), x)
@@ -125,3 +178,10 @@ def test_one_process_is_its_own_world() -> None:
     assert gather_live(x) is x
     assert strided_rows(x) is x
     assert not mean_over_ranks(x).requires_grad
+
+
+def test_leaves_are_what_has_a_gradient_afterwards() -> None:
+    near, far, constant = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True), torch.ones(2)
+    result = (near * constant).sum() + far.detach().sum()
+    assert leaves(result) == {near}
+    assert leaves(constant) == set()

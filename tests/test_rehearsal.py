@@ -28,6 +28,9 @@ UNFIT = {
     "objective=sinkhorn feature=encoder feature.layers=[9]": "feature.layers: [9]",
     "generator.components=2000": "generator.components: 2000, to be fitted to",
     "generator=mixture generator.components=2000": "generator.components: 2000, to be fitted to",
+    "batch_size=5000": "batch_size: 5000, where the train split has",
+    "batch_size=1000 trainer.devices=2": "batch_size: 1000 x 2 processes, where the train split has",
+    "trainer.precision=16-mixed trainer.gradient_clip_val=1.0": "trainer.precision: 16-mixed clips",
 }
 
 

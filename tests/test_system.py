@@ -11,6 +11,7 @@ from stable_diffusion_lab.adapt.fixed import Fixed
 from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.modality.image import Image
 from stable_diffusion_lab.objective.augment.identity import Identity as Unaugmented
 from stable_diffusion_lab.objective.critic.mlp import MLP as Critic
 from stable_diffusion_lab.objective.feature.identity import Identity
@@ -74,6 +75,16 @@ def test_only_the_refiner_moves_during_its_head_start_and_only_the_others_after_
     assert moved(start.objectives, whole.objectives)
     # From its stop on the refiner is its own running average.
     assert not moved(half.average.refiner, whole.model.refiner)
+
+
+def test_images_travel_as_bytes_and_are_samples_on_the_device() -> None:
+    module, travelling, there = system(Schedule(1)), [], []
+    module.on_before_batch_transfer = lambda batch, index: travelling.append(batch) or batch
+    module.on_train_batch_start = lambda batch, index: there.append(batch)
+    train(module, steps=1)
+    ((stored, labels),), (batch,) = travelling, there
+    assert stored.dtype == torch.uint8 and labels is None is batch.label
+    assert torch.equal(batch.clean, Image().to_sample(stored))
 
 
 def test_global_step_counts_batches() -> None:

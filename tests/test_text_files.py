@@ -279,7 +279,7 @@ def test_a_run_goes_on_after_its_tokens_were_lost(tmp_path: Path, own_cache: Pat
 
     def batches() -> list[torch.Tensor]:
         data = load(folder)
-        return [batch.clean for batch in Batches(data.train, 8, 0, 5, modality=data.modality)]
+        return [texts for texts, _ in Batches(data.train, 8, 0, 5, modality=data.modality)]
 
     before = batches()
     words = ["data=text", "refiner=gru", f"data.path={folder}", "data.length=16", "tokenizer.size=40"]

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -43,20 +42,6 @@ from stable_diffusion_lab.training.terms import Terms
 REHEARSED = 8  # samples
 
 
-class Start(NamedTuple):
-    """Where a run begins.
-
-    Attributes:
-        run: its folder.
-        config: what it follows; of a resumed run, its own.
-        checkpoint: what it goes on from; ``None`` for a fresh run.
-    """
-
-    run: Path
-    config: DictConfig
-    checkpoint: Path | None
-
-
 def train(config: DictConfig) -> None:
     """Train, score the running average on the test split, and leave everything in the run folder.
 
@@ -72,21 +57,23 @@ def train(config: DictConfig) -> None:
         for split in ("validation", "test"):
             evaluator.check(split)
         rehearse(config, data, resume)
-    start = begin(config, resume)
+        checkpoint = latest(resume) if resume else None
+        batches = deal(config, data, checkpoint)
+    run = resume or begin(config)
     first = run_folder.rank() == 0
-    lock = run_folder.locked(start.run) if first else nullcontext()
-    with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(start.run)}):
+    lock = run_folder.locked(run) if first else nullcontext()
+    with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(run)}):
         if first and resume is not None:  # what interrupts a prolonged run must not shorten it again
-            write_atomically(start.run / "config.yaml", plain(config).encode())
+            write_atomically(run / "config.yaml", plain(config).encode())
         if first:
-            write_atomically(start.run / "modality.json", json.dumps(data.modality.node(), indent=2).encode())
-        system = fit(start, data, evaluator)
+            write_atomically(run / "modality.json", json.dumps(data.modality.node(), indent=2).encode())
+        system = fit(config, run, checkpoint, batches, evaluator)
     if first:
         found = scores(evaluator, system.average, "test", system.batches_seen)
-        publish(evaluator, found, start.run / "test.json")
+        publish(evaluator, found, run / "test.json")
         use = "restore input=<file>" if system.model.task.observes else "sample"
-        print(f"{start.run}\nnext: sdlab {use} run={start.run}")
-        print(f"      sdlab train resume={start.run} trainer.max_steps={2 * system.batches_seen}")
+        print(f"{run}\nnext: sdlab {use} run={run}")
+        print(f"      sdlab train resume={run} trainer.max_steps={2 * system.batches_seen}")
 
 
 def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
@@ -123,14 +110,28 @@ def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
             print(f"adapt.weights: no term is called {' or '.join(unheard)}; {known}", file=sys.stderr)
 
 
-def begin(config: DictConfig, resume: Path | None) -> Start:
-    """A fresh folder, or that of the run to go on with."""
-    if resume is not None:
-        return Start(resume, config, latest(resume))
+def deal(config: DictConfig, data: Data, checkpoint: Path | None) -> Batches:
+    """What this process learns from: of a run that goes on, the rest.
+
+    Raises:
+        ConfigError: if there are too few samples for a batch, it cannot be shared out among the processes, or
+            Lightning's trainer is refused.
+    """
+    trainer = trainer_for(config, logger=False)  # knows how many processes there will be
+    rank, world = trainer.global_rank, trainer.world_size
+    state = read(checkpoint) if checkpoint else {}
+    share = divide(state.get("global_batch", config.batch_size * world), world)
+    batches = Batches(data.train, share, config.seed, trainer.max_steps, rank, world, data.modality)
+    batches.first = state.get("batches_seen", 0)
+    return batches
+
+
+def begin(config: DictConfig) -> Path:
+    """The folder of a fresh run."""
     run = run_folder.given() or run_folder.create(Path(config.runs), config.name)
     if run_folder.rank() == 0:
         run_folder.describe(run, plain(config), ["sdlab", *sys.argv[1:]])
-    return Start(run, config, None)
+    return run
 
 
 def plain(config: DictConfig) -> str:
@@ -139,29 +140,24 @@ def plain(config: DictConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(public))
 
 
-def fit(start: Start, data: Data, evaluator: Evaluator) -> System:
+def fit(
+    config: DictConfig, run: Path, checkpoint: Path | None, batches: Batches, evaluator: Evaluator
+) -> System:
     """Build what learns, and train to the end."""
-    config = start.config
-    state = read(start.checkpoint) if start.checkpoint else {}
-    step = state.get("batches_seen", 0)
-    if state and run_folder.rank() == 0:
-        print(f"resumed {start.run} at batch {step}")
+    if checkpoint and run_folder.rank() == 0:
+        print(f"resumed {run} at batch {batches.first}")
     system = assemble(config)
-    if not state:
-        prepare(system, data)
+    if not checkpoint:
+        prepare(system, evaluator.data)
     trainer = trainer_for(
         config,
-        logger=loggers(config, start.run, step),
-        callbacks=callbacks(config, start.run, evaluator),
+        logger=loggers(config, run, batches.first),
+        callbacks=callbacks(config, run, evaluator),
         plugins=[AtomicCheckpointIO()],
-        default_root_dir=start.run,
+        default_root_dir=run,
     )
-    rank, world = trainer.global_rank, trainer.world_size
-    share = divide(state.get("global_batch", config.batch_size * world), world)
-    batches = Batches(data.train, share, config.seed, trainer.max_steps, rank, world, data.modality)
-    batches.first = step
     try:
-        trainer.fit(system, batches, ckpt_path=start.checkpoint)
+        trainer.fit(system, batches, ckpt_path=checkpoint)
     finally:
         close()
         if distributed.is_initialized():

@@ -5,21 +5,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.data.base import Split
-from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
 
 _IMAGE = Image()
-
-
 ORDERED = 2**22  # samples whose order is in memory at once
 
 
 class Batches:
-    """The training data as one sequence of shuffled batches.
+    """The training data as one sequence of shuffled batches, of samples as they are stored and their labels.
 
     Batch t is a pure function of (seed, t): it is batch j of pass p with ``p, j = divmod(t, per_pass)``,
     and each pass has its own permutation. A pass is over all samples, or of more than four million over every
@@ -34,13 +31,13 @@ class Batches:
         steps: number of batches in the whole run.
         rank: number of this process.
         world: number of processes; a global batch has ``batch_size * world`` samples.
-        modality: what the samples are.
+        modality: makes of stored samples what networks see, best on the device: stored ones are smaller.
 
     Attributes:
         first: number of the first batch to yield, to be set when a run resumes.
 
     Raises:
-        DataError: if the split does not fill a single global batch.
+        ConfigError: if the split does not fill a single global batch.
     """
 
     def __init__(
@@ -66,18 +63,17 @@ class Batches:
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         if self.per_pass == 0:
             batch = f"{batch_size} x {world} processes" if world > 1 else f"{batch_size}"
-            found = f"{len(split.samples)} {modality.noun}"
-            message = f"the train split has {found}, batch_size is {batch}; lower batch_size"
-            raise DataError("DATA-EMPTY", message)
+            found = f"the train split has {len(split.samples)} {modality.noun}"
+            raise ConfigError("CFG-FIT", f"batch_size: {batch}, where {found}; lower it")
 
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         for t in range(self.first, self.steps):
             chosen = self.indices(t)
             samples, labels = self.split
-            yield Batch(self.modality.to_sample(samples[chosen]), None if labels is None else labels[chosen])
+            yield samples[chosen], None if labels is None else labels[chosen]
 
     def indices(self, t: int) -> Tensor:
         """Which samples this process sees in batch t, ``[batch_size]`` int64."""

@@ -1,5 +1,7 @@
 """What one process of a distributed run learns from the others."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -72,3 +74,29 @@ def collect(features: Tensor, n: int, world: int) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(world)]
     dist.all_gather(parts, padded)
     return torch.stack(parts, dim=1).flatten(0, 1)[:n]
+
+
+def share_out(
+    jobs: Sequence[Callable[[], dict[str, float]]], rank: int, world: int
+) -> list[dict[str, float]]:
+    """Results of all jobs in each process, which itself does every ``world``-th.
+
+    Raises:
+        Exception: the first that a job raises, in each process.
+    """
+    done: list[dict[str, float] | Exception] = []
+    for job in jobs[rank::world]:
+        try:
+            done.append(job())
+        except Exception as error:  # the others must not wait for ever
+            done.append(error)
+    everyone = [done] * world
+    if world > 1:
+        dist.all_gather_object(everyone, done)
+    results = []
+    for i in range(len(jobs)):
+        result = everyone[i % world][i // world]
+        if isinstance(result, Exception):
+            raise result
+        results.append(result)
+    return results

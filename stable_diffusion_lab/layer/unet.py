@@ -45,8 +45,8 @@ class UNet(nn.Module):
         self.shrink = nn.ModuleList(
             convolution(width, 2 * width, 2 * stride, stride, padding=stride // 2) for width in widths[:-1]
         )
-        self.down = nn.ModuleList(_Block(width, dims, condition_dim) for width in widths[1:])
-        self.up = nn.ModuleList(_Block(width, dims, condition_dim) for width in widths[1:])
+        self.down = nn.ModuleList(Block(width, dims, condition_dim) for width in widths[1:])
+        self.up = nn.ModuleList(Block(width, dims, condition_dim) for width in widths[1:])
         self.grow = nn.ModuleList(convolution(2 * width, width, 3, padding=1) for width in widths[:-1])
         self.join = nn.ModuleList(convolution(2 * width, width, 1) for width in widths[1:-1])
         self.leave = convolution(2 * channels, channels_out, 3, padding=1, bias=False)
@@ -66,7 +66,7 @@ class UNet(nn.Module):
         return h[(..., *(slice(side) for side in x.shape[2:]))]
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))), the second norm under the condition."""
 
     def __init__(self, width: int, dims: int, condition_dim: int) -> None:

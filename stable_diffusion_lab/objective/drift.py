@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat, Some
+from stable_diffusion_lab.layer.numbers import numbers
 from stable_diffusion_lab.layer.pairwise import Targets, in_widths
 from stable_diffusion_lab.layer.rows import Blocks, log_column_sums, row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
@@ -60,7 +61,7 @@ class Drift(VectorField):
 
     def field(self, generated: Tensor, real: Tensor) -> Tensor:
         n, points = len(generated), torch.cat([generated, real])
-        targets, temperatures = Targets(points), generated.new_tensor(self.temperatures)
+        targets, temperatures = Targets(points), numbers(self.temperatures, generated)
         blocks = row_blocks(generated, len(temperatures) * len(points))
         distances = Blocks(blocks, lambda rows: targets.distance(generated[rows]))
         mean = torch.stack([away.sum() for away in distances]).sum() / (n * len(points))

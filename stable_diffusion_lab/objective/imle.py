@@ -57,7 +57,7 @@ class IMLE(Objective):
 
     def candidates(self, model: Pair, draft: Draft) -> Draft:
         """This step's ``[N]`` drafts, then the fresh ones."""
-        fresh = torch.randn(self.pool, *draft.noise.shape[1:]).to(draft.noise)
+        fresh = torch.randn(self.pool, *draft.noise.shape[1:]).to(draft.noise, non_blocking=True)
         noise = torch.cat([draft.noise, fresh])
         observed = draft.observed and draft.observed.rows(torch.arange(len(noise)) % len(draft.noise))
         told = observed and observed.rows(slice(len(draft.noise), None))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat, Some
+from stable_diffusion_lab.layer.numbers import numbers
 from stable_diffusion_lab.layer.pairwise import Targets, in_widths
 from stable_diffusion_lab.layer.rows import row_blocks
 from stable_diffusion_lab.layer.smallest import smallest_log
@@ -60,7 +61,7 @@ class SharpDrift(VectorField):
         n, dim = generated.shape
         targets = Targets(torch.cat([generated, real]))
         # Points come in units of their root-mean-square distance over sqrt(D).
-        widths = dim**0.5 * generated.new_tensor(self.temperatures)
+        widths = dim**0.5 * numbers(self.temperatures, generated)
         fields = []
         for rows in row_blocks(generated, len(widths) * (n + len(real))):
             x = generated[rows]

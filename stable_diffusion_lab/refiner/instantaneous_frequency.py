@@ -8,6 +8,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.instantaneous_frequency import InstantaneousFrequency as Transform
+from stable_diffusion_lab.layer.numbers import numbers
 from stable_diffusion_lab.refiner.base import Bound, Refiner
 from stable_diffusion_lab.refiner.represented import Represented
 
@@ -87,4 +88,4 @@ class InstantaneousFrequency(Represented):
     @staticmethod
     def _weighed(y: Tensor, weight: float) -> Tensor:
         """Every second channel, the frequencies, times a weight."""
-        return y * y.new_tensor([1.0, weight]).repeat(y.shape[1] // 2).view(-1, 1, 1)
+        return y * numbers([1.0, weight], y).repeat(y.shape[1] // 2).view(-1, 1, 1)

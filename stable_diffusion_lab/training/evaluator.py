@@ -1,6 +1,7 @@
 """Scores of a pair: features are extracted once, and every metric is a function of two sets of them."""
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -10,7 +11,7 @@ from stable_diffusion_lab.batch import Observation, Sample
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.extractor.base import Extractor
 from stable_diffusion_lab.fidelity.base import Fidelity
-from stable_diffusion_lab.layer.ranks import collect
+from stable_diffusion_lab.layer.ranks import collect, share_out
 from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.metric.base import Metric
@@ -118,20 +119,28 @@ class Evaluator:
                 features = collect(self.extract(own, model), n, world)
                 if stage in Sample._fields:
                     self.features[stage] = features
-                values = self.compare(split, features, stored)
-                values |= self.closeness(split, stored, observed) if observed else {}
+                values = self.compare(split, features, stored, rank, world)
+                values |= self.closeness(split, stored, observed, rank, world) if observed else {}
                 found |= {f"{stage}/{name}": value for name, value in values.items()}
         return found
 
-    def closeness(self, split: str, stored: Tensor, observed: Observation) -> dict[str, float]:
-        """Means of all fidelities for restored samples ``[M, ...]`` of a split, in its order."""
+    def closeness(
+        self, split: str, stored: Tensor, observed: Observation, rank: int = 0, world: int = 1
+    ) -> dict[str, float]:
+        """Means of all fidelities for restored samples ``[M, ...]`` of a split, in its order.
+
+        This process, of ``world``, looks at every ``world``-th.
+        """
         parts: list[dict[str, Tensor]] = []
-        for rows in torch.arange(len(stored)).split(BATCH):
+        for rows in torch.arange(len(stored))[rank::world].split(BATCH):
             restored = self.data.modality.to_sample(stored[rows].cpu())
             clean, seen = self.maker.originals(split, rows), observed.rows(rows)
             values = (fidelity(restored, clean, seen) for fidelity in self.fidelities.values())
             parts.append({k: v for each in values for k, v in each.items()})
-        return {name: torch.cat([part[name] for part in parts]).mean().item() for name in parts[0]}
+        found = {name: torch.cat([part[name] for part in parts]).to(stored.device) for name in parts[0]}
+        return {
+            name: collect(own[:, None], len(stored), world).cpu().mean().item() for name, own in found.items()
+        }
 
     def log_likelihood(self, model: Pair, split: str) -> dict[str, float]:
         """How probable the refiner finds real and generated samples: bounds on E log p(x).
@@ -202,18 +211,22 @@ class Evaluator:
         chosen = torch.randperm(len(train), generator=rng)[: self.count(split)]
         return self.compare(split, self.extractor.extract(train[chosen], BATCH), train[chosen])
 
-    def compare(self, split: str, features: Tensor, stored: Tensor) -> dict[str, float]:
+    def compare(
+        self, split: str, features: Tensor, stored: Tensor, rank: int = 0, world: int = 1
+    ) -> dict[str, float]:
         """Values of all metrics and measures for samples against those of a split.
 
         Args:
             split: ``"train"``, ``"validation"`` or ``"test"``.
             features: of the samples, ``[M, D]``.
             stored: the samples, ``[M, ...]``.
+            rank: number of this process, which computes every ``world``-th of them.
+            world: number of processes; each must call with the same samples, and each gets all values.
         """
-        real, reference = self.real(split), self.data.stored(split)
-        found = {k: v for metric in self.metrics.values() for k, v in metric(real, features).items()}
-        told = (measure(reference, stored.cpu()) for measure in self.measures.values())
-        return found | {name: value for values in told for name, value in values.items()}
+        real, reference, told = self.real(split), self.data.stored(split), stored.cpu()
+        jobs = [partial(metric, real, features) for metric in self.metrics.values()]
+        jobs += [partial(measure, reference, told) for measure in self.measures.values()]
+        return {name: value for values in share_out(jobs, rank, world) for name, value in values.items()}
 
     def real(self, split: str) -> Tensor:
         """Features ``[N, D]`` of the samples of a split, extracted once."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stable_diffusion_lab.adapt.base import Adapt
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.data.batches import Batches
+from stable_diffusion_lab.layer.leaves import leaves
 from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
@@ -60,8 +61,12 @@ class System(LightningModule):
         self.seed = seed
         self.batches_seen = 0
         self.terms: dict[str, Tensor] = {}
+        self.reached: set[Tensor] = set()
         self.twins = self.averaged()
         adapt.attach(self)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        return Batch(self.batches().modality.to_sample(batch[0]), batch[1])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         draft = self.draw(batch)
@@ -70,7 +75,7 @@ class System(LightningModule):
             terms |= self.ask(name, objective, batch, draft)
         loss = self.adapt(terms, draft)
         self.terms = {key: term.detach() for key, term in terms.items()}
-        return loss if terms and self.trainer.world_size == 1 else loss + self.absent()
+        return loss if terms and self.trainer.world_size == 1 else loss + self.absent(loss)
 
     def ask(self, name: str, objective: Objective, batch: Batch, draft: Draft) -> dict[str, Tensor]:
         """The terms of one objective, scalars by ``name/player[/part]``."""
@@ -88,7 +93,7 @@ class System(LightningModule):
         count = len(batch.clean) * self.trainer.world_size
         rng = torch.Generator().manual_seed(fold(self.seed, self.batches_seen))
         noise = torch.randn(count, generator.noise_dim, generator=rng)
-        noise = noise[self.global_rank :: self.trainer.world_size].to(self.device)
+        noise = noise[self.global_rank :: self.trainer.world_size].to(self.device, non_blocking=True)
         damage = torch.Generator().manual_seed(fold(self.seed, self.batches_seen, self.global_rank, 1))
         return self.drafted(noise, batch, damage)
 
@@ -124,20 +129,16 @@ class System(LightningModule):
                 taken.update(fresh)
         return players
 
-    def absent(self) -> Tensor:
+    def absent(self, loss: Tensor) -> Tensor:
         """Zero that depends on everything that learns: DDP wants a gradient for every parameter.
 
         Not every player has a term in every batch, nor every parameter of a player: what corrects drafts
         has none before there are any. Where nobody has one, a single process needs something to go backward
-        from as well.
+        from as well. What the loss does reach, which is the same on all ranks, is kept in mind.
         """
+        self.reached |= leaves(loss)
         parameters = [p for group in self.trainer.optimizers[0].param_groups for p in group["params"]]
         return 0.0 * torch.stack([p.sum() for p in parameters]).sum()
-
-    def resting(self) -> list[dict[str, Any]]:
-        """Parameter groups of the players that do not learn from this batch."""
-        groups = self.trainer.optimizers[0].param_groups
-        return [group for group in groups if not self.schedule.learns(group["player"], self.batches_seen)]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.reseed()
@@ -171,10 +172,14 @@ class System(LightningModule):
             yield self.model.embed(self.batches().modality.to_sample(chunk.to(self.device)))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # Adam moves a parameter on a zero gradient (momentum), but leaves one without gradient alone.
-        for group in self.resting():
+        # Adam moves a parameter on a zero gradient (momentum), but leaves one without gradient alone. One
+        # process, which keeps nothing in mind, has none where several have the zero of what is absent.
+        for group in optimizer.param_groups:
+            learns = self.schedule.learns(group["player"], self.batches_seen)
             for parameter in group["params"]:
-                parameter.grad = None
+                if not learns or (self.reached and parameter not in self.reached):
+                    parameter.grad = None
+        self.reached.clear()
 
     def configure_gradient_clipping(
         self,

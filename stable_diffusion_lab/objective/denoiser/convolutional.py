@@ -7,27 +7,15 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.layer.unet import Block
 from stable_diffusion_lab.objective.denoiser.base import Denoiser
 from stable_diffusion_lab.objective.denoiser.level import LevelEmbedding
 
 
-class Block(nn.Module):
-    """Pre-normalised residual block of two convolutions, shifted by the noise level's embedding."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        groups = math.gcd(8, width)
-        before, after = nn.GroupNorm(groups, width), nn.GroupNorm(groups, width)
-        self.enter = nn.Sequential(before, nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
-        self.shift = nn.Linear(width, width)
-        self.leave = nn.Sequential(after, nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
-
-    def forward(self, h: Tensor, level: Tensor) -> Tensor:
-        return h + self.leave(self.enter(h) + self.shift(level)[..., None, None])
-
-
 class Convolutional(Denoiser):
-    """A small U-Net (Ronneberger et al. 2015): equal width at all resolutions, skips added, GroupNorm.
+    """A small U-Net (Ronneberger et al. 2015): equal width at all resolutions, skips added.
+
+    Its blocks are those of ``layer.unet``, told the noise level.
 
     Args:
         shape: ``(channels, height, width)``, any size.
@@ -51,9 +39,9 @@ class Convolutional(Denoiser):
             raise ConfigError("CFG-VALUE", f"denoiser.shape: {list(shape)}; wants [C, H, W], or denoiser=mlp")
         self.level = LevelEmbedding(width)
         self.enter = nn.Conv2d(self.shape[0], width, 3, padding=1)
-        self.down = nn.ModuleList(Block(width) for _ in range(halvings))
-        self.middle = Block(width)
-        self.up = nn.ModuleList(Block(width) for _ in range(halvings))
+        self.down = nn.ModuleList(Block(width, 2, width) for _ in range(halvings))
+        self.middle = Block(width, 2, width)
+        self.up = nn.ModuleList(Block(width, 2, width) for _ in range(halvings))
         last = nn.Conv2d(width, self.shape[0], 3, padding=1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
