@@ -36,7 +36,7 @@ def judge(config: DictConfig, data: Data, n: int | None, seed: int) -> Evaluator
     )
     measures: dict[str, Measure] = {name: build(node) for name, node in config.measure.items()}
     for measure in measures.values():  # of samples that overlap, one for each half tells all
-        measure.prepare(data.modality, data.train.some(MEASURED, data.overlap // 2)[0])
+        measure.prepare(data.modality, data.train.some(MEASURED, max(1, data.overlap // 2))[0])
     return Evaluator(data, extractor, metrics, n, seed, fidelities, measures)
 
 
