@@ -134,3 +134,13 @@ def test_embeddings_are_of_tokens() -> None:
     pair = Pair(Generator(5, 16, (4,)), Refiner(SHAPE, 4, 16, 0.3), Embeddings())
     with pytest.raises(ConfigError, match="refiner=autoregressive"):
         pair.draft(torch.randn(2, 5))
+
+
+@pytest.mark.parametrize(("n", "rows"), [(3, 7), (1500, 100), (2000, 700)])
+def test_noise_comes_in_parts_and_is_the_same(n: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = in_latents()
+    expected = pair.noise(n, seed=4)
+    monkeypatch.setattr(Pair, "noise", None)
+    parts = list(pair.noises(n, 4, rows))
+    assert torch.equal(torch.cat(parts), expected)
+    assert {len(part) for part in parts[:-1]} <= {rows} and len(parts[-1]) <= rows

@@ -74,7 +74,8 @@ def draw(
     all have it, drafts and refinements, and follow from it where the refiner writes one entry after another.
     """
     drafts, refined = [], []
-    for part in model.noise(n, seed, label).to(model.device).split(batch_size):
+    for noise in model.noises(n, seed, batch_size, label):
+        part = noise.to(model.device)
         observed = known and known.rows(torch.zeros(len(part), dtype=torch.int64)).to(model.device)
         draft = model.draft(part, observed)
         drafts.append(modality.to_stored(draft).cpu())
