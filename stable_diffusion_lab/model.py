@@ -13,6 +13,7 @@ from stable_diffusion_lab.inversion import search
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.layer.seeding import fold, normal_rows, regrouped
 from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.refiner.sequence import Sequence
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.generation import Generation
 
@@ -160,7 +161,13 @@ class Pair(nn.Module):
         Returns:
             Drafts and refinements, each ``[B, n, *refiner.shape]``. What is known exactly is in all of them,
             bit for bit.
+
+        Raises:
+            ConfigError: if the pair makes texts: no noise is found for tokens by descent.
         """
+        if isinstance(self.refiner, Sequence):
+            remedy = "begin texts with Pair.generate(observed=...), or sdlab sample prompt=..."
+            raise ConfigError("CFG-FIT", f"restore: is for images and recordings, not texts; {remedy}")
         seen = mask.to(x).expand(len(x), 1, *x.shape[2:])
         observed = Observation(*(part.repeat_interleave(n, 0) for part in self.task.describe(x, seen)))
         observed = observed.to(self.device)
@@ -170,7 +177,7 @@ class Pair(nn.Module):
             noise = search(self.draft, noise, observed, rng)
         with torch.no_grad():
             draft = self.draft(noise, observed)
-            refined = self.refine(draft, observed)
+            refined = self.refine(draft, observed, noise)
         return Sample(draft.unflatten(0, (len(x), n)), refined.unflatten(0, (len(x), n)))
 
     @property
