@@ -1,5 +1,7 @@
 """The pair: a generator that drafts and a refiner that corrects."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,9 @@ from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.inversion import search
 from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.layer.seeding import fold
+from stable_diffusion_lab.layer.seeding import fold, normal_rows, regrouped
 from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.refiner.sequence import Sequence
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.generation import Generation
 
@@ -96,10 +99,20 @@ class Pair(nn.Module):
     def noise(self, n: int, seed: int, label: int | None = None) -> Tensor:
         """What ``generate`` draws from, ``[n, noise_dim]`` on the CPU."""
         noise = torch.randn(n, self.noise_dim, generator=torch.Generator().manual_seed(seed))
+        return self.aim(noise, label)
+
+    def noises(self, n: int, seed: int, rows: int, label: int | None = None) -> Iterator[Tensor]:
+        """The same, so many ``rows`` at a time, of which only a few are in memory at once."""
+        rng = torch.Generator().manual_seed(seed)
+        for part in regrouped(normal_rows(n, self.noise_dim, rng), rows):
+            yield self.aim(part, label)
+
+    def aim(self, noise: Tensor, label: int | None) -> Tensor:
+        """Noise ``[n, noise_dim]`` from which a class is drafted, if one is asked for."""
         if label is None:
             return noise
         told, drawing = self.split(noise)
-        return torch.cat([self.generator.aim(told, torch.full((n,), label)), drawing], dim=1)
+        return torch.cat([self.generator.aim(told, torch.full((len(noise),), label)), drawing], dim=1)
 
     @property
     def noise_dim(self) -> int:
@@ -148,7 +161,13 @@ class Pair(nn.Module):
         Returns:
             Drafts and refinements, each ``[B, n, *refiner.shape]``. What is known exactly is in all of them,
             bit for bit.
+
+        Raises:
+            ConfigError: if the pair makes texts: no noise is found for tokens by descent.
         """
+        if isinstance(self.refiner, Sequence):
+            remedy = "begin texts with Pair.generate(observed=...), or sdlab sample prompt=..."
+            raise ConfigError("CFG-FIT", f"restore: is for images and recordings, not texts; {remedy}")
         seen = mask.to(x).expand(len(x), 1, *x.shape[2:])
         observed = Observation(*(part.repeat_interleave(n, 0) for part in self.task.describe(x, seen)))
         observed = observed.to(self.device)
@@ -158,7 +177,7 @@ class Pair(nn.Module):
             noise = search(self.draft, noise, observed, rng)
         with torch.no_grad():
             draft = self.draft(noise, observed)
-            refined = self.refine(draft, observed)
+            refined = self.refine(draft, observed, noise)
         return Sample(draft.unflatten(0, (len(x), n)), refined.unflatten(0, (len(x), n)))
 
     @property

@@ -1,4 +1,4 @@
-"""What README, and comments of damages and fidelities, say to type is understood."""
+"""What README and comments of the configuration say to type is understood."""
 
 import re
 import shlex
@@ -70,11 +70,41 @@ def test_no_line_is_wider_than_those_of_the_source(path: Path) -> None:
 
 
 README = (parts.CONF.parent / "README.md").read_text()
-LINES = re.findall(r"^sdlab .*", README, re.M)
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_the_lines_of_the_readme_are_understood(line: str) -> None:
-    _, verb, *words = shlex.split(line, comments=True)
-    words = [word for word in words if word not in ("-m", "seed=0,1,2")]
+def typed(path: Path) -> list[str]:
+    """Command lines in the comments of a YAML: behind three blanks, or after ``sdlab``, without a remark."""
+    lines = re.findall(r"^#.*?(?:   |# (?=sdlab ))((?:sdlab )?[\w@.]+[ =].*)$", path.read_text(), re.M)
+    return [re.sub(r" \(.*\)$", "", line).replace("<run>", "runs/digits") for line in lines if "=" in line]
+
+
+def understood(line: str) -> None:
+    """Composed and checked; nothing is built."""
+    words = shlex.split(line, comments=True)
+    _, verb, *words = words if words[0] == "sdlab" else ["sdlab", "train", *words]
+    words = [word for word in words if word != "-m" and not re.match(r"seed=\d,", word)]
     check(verb, compose(verb, words))
+
+
+@pytest.mark.parametrize("line", re.findall(r"^sdlab .*", README, re.M))
+def test_the_lines_of_the_readme_are_understood(line: str) -> None:
+    understood(line)
+
+
+# A third of a second for each line: the commands, and groups whose lines name parts of others.
+SPOKEN = [".", "distance", "draft", "experiment", "objective", "refinement", "regularizer", "task"]
+COMMENTS = [
+    line for group in SPOKEN for path in sorted((parts.CONF / group).glob("*.yaml")) for line in typed(path)
+]
+
+
+@pytest.mark.parametrize("line", COMMENTS, ids=COMMENTS)
+def test_the_lines_in_comments_are_understood(line: str) -> None:
+    understood(line)
+
+
+@pytest.mark.parametrize("path", ["draft/pixels", "objective/energy_score", "objective/reconstruction"])
+def test_parts_are_named_with_what_they_need(path: str) -> None:
+    (line,) = typed(parts.CONF / f"{path}.yaml")
+    config = compose("train", shlex.split(line))
+    rehearse(config, build(config.data), None)

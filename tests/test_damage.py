@@ -568,3 +568,12 @@ def test_samples_that_do_not_fit_are_refused_in_one_line(damage: Damage, shape: 
 def test_jpeg_has_no_quality_above_100() -> None:
     with pytest.raises(ConfigError, match="1 to 100"):
         JPEG(5, 101)
+
+
+def test_tables_of_jpeg_that_an_evaluation_made_serve_training() -> None:
+    jpeg.constants.cache_clear()
+    with torch.inference_mode():
+        JPEG(10, 90).distort(torch.zeros(1, 3, 16, 16), torch.Generator())
+    x = torch.zeros(1, 3, 16, 16, requires_grad=True)
+    JPEG(10, 90).distort(x, torch.Generator()).sum().backward()
+    assert x.grad is not None and jpeg.constants.cache_info().misses == 1

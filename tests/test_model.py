@@ -134,3 +134,26 @@ def test_embeddings_are_of_tokens() -> None:
     pair = Pair(Generator(5, 16, (4,)), Refiner(SHAPE, 4, 16, 0.3), Embeddings())
     with pytest.raises(ConfigError, match="refiner=autoregressive"):
         pair.draft(torch.randn(2, 5))
+
+
+def test_texts_are_not_restored() -> None:
+    pair = Pair(Generator(5, 16, (4,)), GRU((16, 11), 4, 8, 8, 4, 0.5), Latents())
+    with pytest.raises(ConfigError, match="not texts"):
+        pair.restore(torch.zeros(2, 16, 11), torch.ones(1, 16, 1))
+
+
+def test_restored_samples_are_refined_with_their_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, given = in_pixels(), []
+    monkeypatch.setattr(Refiner, "redraw", lambda self, x, noise, observed: given.append(noise) or self(x))
+    pair.restore(torch.zeros(2, *SHAPE), torch.ones(1, 1, 8, 8), n=3)
+    assert [len(noise) for noise in given][-1:] == [6]
+
+
+@pytest.mark.parametrize(("n", "rows"), [(3, 7), (1500, 100), (2000, 700)])
+def test_noise_comes_in_parts_and_is_the_same(n: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = in_latents()
+    expected = pair.noise(n, seed=4)
+    monkeypatch.setattr(Pair, "noise", None)
+    parts = list(pair.noises(n, 4, rows))
+    assert torch.equal(torch.cat(parts), expected)
+    assert {len(part) for part in parts[:-1]} <= {rows} and len(parts[-1]) <= rows

@@ -694,6 +694,23 @@ def test_nothing_is_overwritten(use: Use, tmp_path: Path, capsys: pytest.Capture
     assert not list((tmp_path / "out").glob("b-1*"))
 
 
+def test_a_folder_that_was_interrupted_goes_on(
+    use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    colourful().save(source / "a.png")
+    assert run(source, box(), "n=1") == 0
+    (out / "a-1.png").write_text("mine")
+    colourful().save(source / "b.png")
+    capsys.readouterr()
+    assert run(source, box(), "n=1") == 0
+    assert "1 of 2 files are restored already" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {"a-1.png", "a-sheet.png", "b-1.png", "b-sheet.png"}
+    assert (out / "a-1.png").read_text() == "mine"
+    assert run(source, box(), "n=1") == run(source, box(), "n=2") == 2
+
+
 def test_a_bad_file_does_not_stop_the_others(
     use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

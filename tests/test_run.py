@@ -107,6 +107,7 @@ def sample(run: Path, out: Path, *words: str) -> int:
 def test_samples_do_not_depend_on_the_batch_size(trained: tuple[Path, str], tmp_path: Path) -> None:
     arrays = []
     for size in (7, 100):
+        (tmp_path / "a.npz").unlink(missing_ok=True)
         assert sample(trained[0], tmp_path / "a.npz", "n=20", f"batch_size={size}", "seed=3") == 0
         arrays.append(dict(numpy.load(tmp_path / "a.npz")))
     assert {name: (a.shape, a.dtype.name) for name, a in arrays[0].items()} == {
@@ -142,6 +143,7 @@ VECTORS = '{"_target_": "stable_diffusion_lab.modality.vector.Vector"}'
     ("out", "modality", "says"),
     [
         ("run", None, "is not empty"),
+        ("taken.npz", None, "is there already"),
         ("a.txt", None, "images are no text"),
         ("a", VECTORS, "a vector is no picture"),
     ],
@@ -163,6 +165,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_loaded_or_drawn(
         (run / "modality.json").write_text(modality)
     for step in ("load", "draw"):
         monkeypatch.setattr(f"stable_diffusion_lab.command.sample.{step}", work)
+    (tmp_path / "taken.npz").touch()
     before = sorted(tmp_path.rglob("*"))
     assert sample(run, tmp_path / out) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -518,6 +518,7 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     out = tmp_path / "samples.txt"
     assert main(["sample", f"run={run}", "n=7", f"out={out}", "device=cpu"]) == 0
     assert len(out.read_text().splitlines()) == 7
+    out.unlink()
     prompt = ["prompt='the '", "n=5", f"out={out}", "device=cpu"]
     assert main(["sample", f"run={run}", *prompt]) == 0
     lines = out.read_text().splitlines()
@@ -526,7 +527,7 @@ def test_lines_from_training_to_a_file_of_lines(tmp_path: Path, capsys: pytest.C
     assert main(["sample", f"run={run}", *prompt[:2], "temperature=0.01", f"out={cold}", "device=cpu"]) == 0
     letters = [set("".join(line[4:] for line in page.read_text().splitlines())) for page in (cold, out)]
     assert 0 < 2 * len(letters[0]) < len(letters[1]), "the cold write the most probable ones only"
-    assert main(["sample", f"run={run}", "prompt='X!'", f"out={out}", "device=cpu"]) == 3
+    assert main(["sample", f"run={run}", "prompt='X!'", f"out={tmp_path}/none.txt", "device=cpu"]) == 3
     assert "'!X' not among the characters" in capsys.readouterr().err
     assert main(["sample", f"run={run}", "n=7", f"out={tmp_path}/texts", "device=cpu"]) == 0
     assert len(list((tmp_path / "texts" / "samples").glob("*.txt"))) == 7

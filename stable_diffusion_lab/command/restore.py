@@ -29,16 +29,20 @@ def restore(config: DictConfig) -> None:
     """Write ``n`` completions of each file, the most probable first, and a sheet that compares them.
 
     Raises:
-        ConfigError: if the mask or the run does not fit, or a result is there already.
+        ConfigError: if the mask or the run does not fit, or of a file some results are there, or of all files
+            all; files with all their results are left out.
         DataError: if a file could not be restored; the others have been.
     """
     trained = load(Path(config.run), config.device)
     settings: Any = OmegaConf.to_container(config)
     reader = trained.modality.reader(trained.model.refiner.shape, settings["mask"])
     jobs = plan(Path(config.input), Path(config.out), reader)
-    refuse_to_overwrite(jobs, config.n)
+    left = unfinished(jobs, config.n)
+    if len(left) < len(jobs):
+        before = f"{len(jobs) - len(left)} of {len(jobs)} files are restored already"
+        print(f"{config.out}: {before}, left as they are")
     problems: list[DataError] = []
-    for job in jobs:
+    for job in left:
         try:
             opened = reader.open(job.path)
             if trained.model.task.merges:
@@ -49,7 +53,7 @@ def restore(config: DictConfig) -> None:
             continue
         print(write(job, opened, done, trained.modality), flush=True)
     if problems:
-        raise together(problems, len(jobs))
+        raise together(problems, len(left))
 
 
 def together(problems: list[DataError], tried: int) -> DataError:
@@ -82,19 +86,30 @@ def plan(source: Path, out: Path, reader: Reader) -> list[Job]:
     return [Job(source / file, out / name) for file, name in zip(files, names, strict=True)]
 
 
-def refuse_to_overwrite(jobs: list[Job], n: int) -> None:
-    """Before any work is done.
+def unfinished(jobs: list[Job], n: int) -> list[Job]:
+    """Those of which no result is there, under whatever ending; before any work is done.
 
     Raises:
-        ConfigError: if a result of this name, with whatever ending, is there already.
+        ConfigError: if of one some results are there and not all, or of all jobs all.
     """
     parents = {job.target.parent for job in jobs}
     there = {path.with_suffix("") for parent in parents if parent.is_dir() for path in parent.iterdir()}
+    left = []
     for job in jobs:
-        for name in (*map(str, range(1, n + 1)), "sheet"):
-            if job.target.with_name(f"{job.target.name}-{name}") in there:
-                taken = job.target.with_name(f"{job.target.name}-{name}")
-                raise ConfigError("CFG-VALUE", f"out: {taken} is there already; choose another folder")
+        wanted = [job.target.with_name(f"{job.target.name}-{name}") for name in (*range(1, n + 1), "sheet")]
+        found = [path for path in wanted if path in there]
+        if found and (found != wanted or len(jobs) == 1):
+            raise taken(found[0], "remove it or ")
+        if not found:
+            left.append(job)
+    if not left:
+        raise taken(jobs[0].target.with_name(f"{jobs[0].target.name}-1"))
+    return left
+
+
+def taken(path: Path, remedy: str = "") -> ConfigError:
+    """Says that a result is there already."""
+    return ConfigError("CFG-VALUE", f"out: {path} is there already; {remedy}choose another folder")
 
 
 def write(job: Job, opened: Opened, done: Completed, modality: Modality) -> str:

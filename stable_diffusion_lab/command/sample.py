@@ -23,8 +23,8 @@ def sample(config: DictConfig) -> None:
     """Draw drafts and refinements and write them to a file; its ending says how.
 
     Raises:
-        ConfigError: if the ending is unknown, such samples cannot be written so, or there is something in the
-            folder already; if the run knows no such class, has no temperatures, or restores.
+        ConfigError: if the ending is unknown, such samples cannot be written so, or the file, or something in
+            the folder, is there already; if the run knows no such class, has no temperatures, or restores.
         DataError: if no sample can begin with the prompt.
     """
     out = Path(config.out)
@@ -74,7 +74,8 @@ def draw(
     all have it, drafts and refinements, and follow from it where the refiner writes one entry after another.
     """
     drafts, refined = [], []
-    for part in model.noise(n, seed, label).to(model.device).split(batch_size):
+    for noise in model.noises(n, seed, batch_size, label):
+        part = noise.to(model.device)
         observed = known and known.rows(torch.zeros(len(part), dtype=torch.int64)).to(model.device)
         draft = model.draft(part, observed)
         drafts.append(modality.to_stored(draft).cpu())
@@ -122,13 +123,20 @@ def write_folder(out: Path, drawn: Sample, modality: Modality) -> None:
 
 
 def anything(out: Path, nothing: Tensor, modality: Modality) -> None:
-    """All samples can be written so."""
+    """All samples can be written so.
+
+    Raises:
+        ConfigError: if the file is there already.
+    """
+    if out.exists():
+        raise ConfigError("CFG-VALUE", f"out: {out} is there already; remove it or say out=<another file>")
 
 
 def only_text(out: Path, nothing: Tensor, modality: Modality) -> None:
     """Raises:
-    ConfigError: if samples are no text.
+    ConfigError: if samples are no text, or the file is there already.
     """
+    anything(out, nothing, modality)
     modality.lines(nothing)
 
 

@@ -42,3 +42,16 @@ def normal_rows(n: int, width: int, rng: torch.Generator) -> Iterator[torch.Tens
         rows = n if n < 2 * _ROWS else _ROWS
         yield torch.randn(rows, width, generator=rng)
         n -= rows
+
+
+def regrouped(chunks: Iterator[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
+    """The same rows in the same order, so many at a time; the last may be fewer."""
+    held: list[torch.Tensor] = []
+    for chunk in chunks:
+        held.append(chunk)
+        if sum(map(len, held)) >= rows:
+            *whole, rest = torch.cat(held).split(rows)
+            yield from whole
+            held = [rest]
+    if held:
+        yield torch.cat(held)

@@ -59,7 +59,8 @@ class IMLE(Objective):
         """This step's ``[N]`` drafts, then the fresh ones."""
         fresh = torch.randn(self.pool, *draft.noise.shape[1:]).to(draft.noise, non_blocking=True)
         noise = torch.cat([draft.noise, fresh])
-        observed = draft.observed and draft.observed.rows(torch.arange(len(noise)) % len(draft.noise))
+        row = torch.arange(len(noise), device=noise.device) % len(draft.noise)
+        observed = draft.observed and draft.observed.rows(row)
         told = observed and observed.rows(slice(len(draft.noise), None))
         return Draft(noise, torch.cat([draft.code, model.code(fresh, told)]), observed)
 

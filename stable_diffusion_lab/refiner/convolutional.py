@@ -2,16 +2,14 @@
 
 import math
 
-from torch import Tensor, nn
+from torch import nn
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.activations import activations
-from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.refiner.sequential import Sequential
 
 
-class Convolutional(Refiner):
+class Convolutional(Sequential):
     """Two strided convolutions down, two transposed ones up, and a hidden layer beside the latents.
 
     Args:
@@ -60,13 +58,3 @@ class Convolutional(Refiner):
             nn.ConvTranspose2d(channels, colours, 4, 2, 1),
             nn.Tanh(),
         )
-
-    def encode(self, x: Tensor) -> Posterior:
-        return Posterior(*self.encoder(x).chunk(2, dim=1))
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        *hidden, last = activations(self.encoder, x, nn.SiLU)
-        return [*hidden, last.chunk(2, dim=1)[0]]
-
-    def decode(self, h: Tensor) -> Tensor:
-        return self.decoder(h)

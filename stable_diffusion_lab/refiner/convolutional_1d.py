@@ -2,19 +2,17 @@
 
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
 from stable_diffusion_lab.bounds import PositiveFloat, PositiveInt
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.activations import activations
-from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.refiner.base import Refiner
+from stable_diffusion_lab.refiner.sequential import Sequential
 
 STRIDE = 4
 SHORT = 32  # samples: where halving ends
 
 
-class Convolutional1d(Refiner):
+class Convolutional1d(Sequential):
     """One-dimensional convolutions that quarter the length, and transposed ones that undo it.
 
     There are as many as it takes to 32 values or less, with twice the channels each time, and a hidden layer
@@ -55,16 +53,6 @@ class Convolutional1d(Refiner):
         self.encoder = nn.Sequential(*down, nn.Flatten(), *dense)
         enter = [nn.Linear(latent_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, size)]
         self.decoder = nn.Sequential(*enter, nn.Unflatten(1, small), *up, nn.Tanh())
-
-    def encode(self, x: Tensor) -> Posterior:
-        return Posterior(*self.encoder(x).chunk(2, dim=1))
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        *hidden, last = activations(self.encoder, x, nn.SiLU)
-        return [*hidden, last.chunk(2, dim=1)[0]]
-
-    def decode(self, h: Tensor) -> Tensor:
-        return self.decoder(h)
 
 
 def _depth(length: int) -> int:

@@ -1,6 +1,8 @@
 """JPEG at low quality."""
 
 import math
+from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,22 +66,41 @@ class JPEG(Distortion):
         if channels not in (1, 3):
             raise self.unfit(sample, "is for grey and RGB images")
         quality = self.quality.whole(rng, n).to(sample.device, non_blocking=True)
+        known = constants(sample.device)
         luminance, chrominance = (
-            scaled(torch.tensor(table, device=sample.device), quality).to(sample.dtype)
-            for table in (LUMINANCE, CHROMINANCE)
+            scaled(table, quality).to(sample.dtype) for table in (known.luminance, known.chrominance)
         )
         bytes_ = rounded((sample.float() + 1) * 127.5).clamp(0, 255)
         if channels == 1:
             stored = coded(extended(bytes_, BLOCK) - 128, luminance) + 128
         else:
-            matrix = sample.new_tensor(_YCBCR, dtype=torch.float32)
-            y, chroma = torch.einsum("ij,bjhw->bihw", matrix, extended(bytes_, 2 * BLOCK)).split([1, 2], 1)
+            y, chroma = torch.einsum("ij,bjhw->bihw", known.ycbcr, extended(bytes_, 2 * BLOCK)).split(
+                [1, 2], 1
+            )
             half = coded(rounded(F.avg_pool2d(chroma, 2)), chrominance)
             whole = F.interpolate(half, scale_factor=2, mode="bilinear")
             planes = torch.cat([coded(rounded(y) - 128, luminance) + 128, whole], dim=1)
-            stored = torch.einsum("ij,bjhw->bihw", matrix.inverse(), planes)
+            stored = torch.einsum("ij,bjhw->bihw", known.rgb, planes)
         shown = rounded(stored[:, :, :height, :width]).clamp(0, 255)
         return (shown / 127.5 - 1).to(sample.dtype)
+
+
+class Constants(NamedTuple):
+    """Tables ``[8, 8]`` of whole numbers, and what makes colour ``[3, 3]`` of R, G and B, and these again."""
+
+    luminance: Tensor
+    chrominance: Tensor
+    ycbcr: Tensor
+    rgb: Tensor
+
+
+@cache
+def constants(device: torch.device) -> Constants:
+    """Made once on each device, for training too if it is an evaluation that asks first."""
+    with torch.inference_mode(False):
+        luminance, chrominance = (torch.tensor(table, device=device) for table in (LUMINANCE, CHROMINANCE))
+        ycbcr = torch.tensor(_YCBCR, dtype=torch.float32, device=device)
+        return Constants(luminance, chrominance, ycbcr, ycbcr.inverse())
 
 
 def scaled(table: Tensor, quality: Tensor) -> Tensor:
