@@ -1,4 +1,4 @@
-"""The model of the article on "stable difference", built of its two networks: draft, infer, and nothing else."""
+"""The model of the article on "stable difference", built of its two networks: draft and infer."""
 
 import math
 
