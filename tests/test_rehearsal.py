@@ -19,6 +19,7 @@ SMALL = [
     *("refiner.hidden_dim=16", "batch_size=20", "trainer.accelerator=cpu"),
 ]
 TOY = ["data=toy", "data.train=60", "data.validation=50", "data.test=50"]
+REGULARIZERS = ",".join(name for name in parts.members("regularizer") if name != "none")
 
 UNFIT = {
     "objective=hinge augment=diff_augment": "augment: wants images",
@@ -49,6 +50,7 @@ def test_a_generator_that_nothing_teaches_may_be_wanted(tmp_path: Path) -> None:
         train(compose("train", [*SMALL, *TOY, "extractor=coordinates", *words, f"runs={tmp_path}"]))
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize(
     ("group", "name"),
     [
@@ -58,20 +60,23 @@ def test_a_generator_that_nothing_teaches_may_be_wanted(tmp_path: Path) -> None:
         if name != "none"
     ],
 )
-def test_what_fits_can_be_rehearsed_with_few_samples(group: str, name: str) -> None:
+def test_what_fits_can_be_rehearsed_with_few_samples(group: str, name: str, mixed: bool) -> None:
     words = ["task=inpainting"] if name in parts.PAIRED else []
     config = compose("train", [*words, "schedule=together", f"{group}={name}"])
     batch = Batch(torch.rand(8, 1, 8, 8) * 2 - 1, None)
     system = assemble(config)
     before = torch.random.get_rng_state()
-    terms = rehearse(system, batch)
+    terms = rehearse(system, batch, mixed)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert any(term.startswith(f"{name}/") for term in terms)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
-def test_every_precision_that_is_offered_trains_the_generator(precision: str, tmp_path: Path) -> None:
-    train(compose("train", [*SMALL, f"trainer.precision={precision}", f"runs={tmp_path}"]))
+@pytest.mark.parametrize("words", [[], ["objective=wasserstein_gp", f"regularizer=[{REGULARIZERS}]"]])
+def test_every_precision_that_is_offered_trains_the_generator(
+    words: list[str], precision: str, tmp_path: Path
+) -> None:
+    train(compose("train", [*SMALL, *words, f"trainer.precision={precision}", f"runs={tmp_path}"]))
 
 
 def test_a_mixture_counts_what_it_is_fitted_to() -> None:

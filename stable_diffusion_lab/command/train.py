@@ -104,7 +104,8 @@ def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
     if resume is None:
         prepare(system, data)
         samples, labels = data.train.some(min(config.batch_size, REHEARSED))
-        terms = rehearsal.rehearse(system, Batch(data.modality.to_sample(samples), labels))
+        batch = Batch(data.modality.to_sample(samples), labels)
+        terms = rehearsal.rehearse(system, batch, config.trainer.precision.endswith("-mixed"))
         if (unheard := system.adapt.unheard(terms)) and run_folder.rank() == 0:
             known = f"there are {', '.join(sorted(terms))}"
             print(f"adapt.weights: no term is called {' or '.join(unheard)}; {known}", file=sys.stderr)
