@@ -31,6 +31,7 @@ UNFIT = {
     "generator=mixture generator.components=2000": "generator.components: 2000, to be fitted to",
     "batch_size=5000": "batch_size: 5000, where the train split has",
     "batch_size=1000 trainer.devices=2": "batch_size: 1000 x 2 processes, where the train split has",
+    "adapt=plateau adapt.watch=refined/fdd": "adapt.watch: there is no score 'refined/fdd'",
     "trainer.precision=16-mixed trainer.gradient_clip_val=1.0": "trainer.precision: 16-mixed clips",
 }
 

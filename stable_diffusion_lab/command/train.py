@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def train(config: DictConfig) -> None:
         evaluator = judge(config, data, None, config.seed)
         for split in ("validation", "test"):
             evaluator.check(split)
-        rehearse(config, data, resume)
+        rehearse(config, data, evaluator.higher_is_better(), resume)
         checkpoint = latest(resume) if resume else None
         batches = deal(config, data, checkpoint)
     run = resume or begin(config)
@@ -76,18 +76,25 @@ def train(config: DictConfig) -> None:
         print(f"      sdlab train resume={run} trainer.max_steps={2 * system.batches_seen}")
 
 
-def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
+def rehearse(config: DictConfig, data: Data, ways: Mapping[str, bool], resume: Path | None) -> None:
     """Build everything, draft one sample, and before a fresh run ask each objective for its terms.
 
+    Args:
+        config: of the run.
+        data: what it learns from.
+        ways: names of the scores to come, and whether more is better.
+        resume: folder of the run that goes on; ``None`` for a fresh one.
+
     Raises:
-        ConfigError: if networks, objectives, task and data do not fit each other, or there is damage that
-            nobody does.
+        ConfigError: if networks, objectives, task, data and scores do not fit each other, or there is damage
+            that nobody does.
         DataError: if the data of a run that goes on are no longer what they were, or labels do not do.
     """
     if resume is not None and stored_modality(resume).node() != data.modality.node():
         message = f"{data.name}: its vocabulary is not that of {resume}; put back the files it was made of"
         raise DataError("DATA-CHANGED", message)
     system = assemble(config)
+    system.adapt.expect(ways)
     pair = system.model
     if pair.task.observes and not data.modality.damageable:
         raise ConfigError("CFG-FIT", f"task: {data.modality.noun} cannot be damaged; say task=generation")
