@@ -54,9 +54,9 @@ def train(config: DictConfig) -> None:
     with quiet():  # before there is a folder: what cannot be trained leaves none behind
         data = build(config.data)
         evaluator = judge(config, data, None, config.seed)
+        rehearse(config, data, evaluator.higher_is_better(), resume)
         for split in ("validation", "test"):
             evaluator.check(split)
-        rehearse(config, data, evaluator.higher_is_better(), resume)
         checkpoint = latest(resume) if resume else None
         batches = deal(config, data, checkpoint)
     run = resume or begin(config)
@@ -93,13 +93,14 @@ def rehearse(config: DictConfig, data: Data, ways: Mapping[str, bool], resume: P
     if resume is not None and stored_modality(resume).node() != data.modality.node():
         message = f"{data.name}: its vocabulary is not that of {resume}; put back the files it was made of"
         raise DataError("DATA-CHANGED", message)
+    task = build(config.task)
+    if task.observes and not data.modality.damageable:
+        raise ConfigError("CFG-FIT", f"task: {data.modality.noun} cannot be damaged; say task=generation")
+    if not task.observes and (config.damage or config.fidelity):
+        raise ConfigError("CFG-FIT", "damage, fidelity: nothing is damaged; say task=restoration beside them")
     system = assemble(config)
     system.adapt.expect(ways)
     pair = system.model
-    if pair.task.observes and not data.modality.damageable:
-        raise ConfigError("CFG-FIT", f"task: {data.modality.noun} cannot be damaged; say task=generation")
-    if not pair.task.observes and (config.damage or config.fidelity):
-        raise ConfigError("CFG-FIT", "damage, fidelity: nothing is damaged; say task=restoration beside them")
     clean = data.modality.to_sample(data.train.samples[:1])
     with torch.no_grad():
         observed = pair.task.observe(clean, torch.Generator().manual_seed(0))
