@@ -152,7 +152,7 @@ def plain(config: DictConfig) -> str:
 def fit(
     config: DictConfig, run: Path, checkpoint: Path | None, batches: Batches, evaluator: Evaluator
 ) -> System:
-    """Build what learns, and train to the end."""
+    """Build what learns, and train to the end. Afterwards the running average is where it was trained."""
     if checkpoint and run_folder.rank() == 0:
         print(f"resumed {run} at batch {batches.first}")
     system = assemble(config)
@@ -171,6 +171,7 @@ def fit(
         close()
         if distributed.is_initialized():
             distributed.destroy_process_group()
+    system.average.to(trainer.strategy.root_device)  # Lightning leaves everything on the CPU
     return system
 
 
