@@ -13,6 +13,7 @@ from torch import Tensor
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.layer.bend import LEAST_SPREAD
 from stable_diffusion_lab.layer.quantile import pick
 
 
@@ -88,7 +89,7 @@ class Mixture(Generator):
         # Evenly spaced: data in order of class or chapter must not be known by its beginning alone.
         seen = known[:: self.stride(len(known))].double().cpu().numpy()
         em = GaussianMixture(
-            self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed
+            self.components, reg_covar=LEAST_SPREAD**2, max_iter=self.iterations, random_state=self.seed
         )
         # Many small products: several BLAS threads cost seven times as much.
         with threadpool_limits(1), warnings.catch_warnings():
