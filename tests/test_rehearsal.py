@@ -82,11 +82,14 @@ def test_every_precision_that_is_offered_trains_the_generator(
 
 def test_a_mixture_counts_what_it_is_fitted_to() -> None:
     mixture = Mixture(2, (2,), components=4, limit=5)
-    codes = torch.randn(6, 2)
-    with pytest.raises(ConfigError, match="components: 4, to be fitted to 3 samples"):
-        mixture.check(len(codes), None)  # every second one, for no more than five
-    mixture.check(5, None)
-    mixture.initialise([codes[:5]])
+    for few in (3, 2):
+        with pytest.raises(ConfigError, match=f"components: 4, to be fitted to {few} samples"):
+            mixture.check(few, None)
+    with pytest.raises(ConfigError, match="components: 6, to be fitted to 5 samples"):
+        Mixture(2, (2,), components=6, limit=5).check(100, None)
+    for count in (4, 5, 6, 9):  # no more than five, and no fewer where there are more
+        mixture.check(count, None)
+        mixture.initialise([torch.randn(count, 2)])
 
 
 def test_weights_of_terms_are_set_as_the_yaml_says_on_top_of_an_experiments_own() -> None:

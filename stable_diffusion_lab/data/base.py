@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.layer.spaced import spaced
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
 
@@ -49,7 +50,7 @@ class Split(NamedTuple):
         """
         total = len(self.samples)
         count = min(limit, total, max(1, total // apart))
-        chosen = slice(None) if count == total else torch.arange(count) * total // count
+        chosen = spaced(total, count)
         return self.samples[chosen], None if self.labels is None else self.labels[chosen]
 
 
