@@ -76,7 +76,7 @@ class Evaluator:
         """
         for fidelity in self.fidelities.values():
             fidelity.try_out(self.maker.originals(split, torch.arange(1)))
-        real = len(self.data.stored(split))
+        real = self.data.count(split)
         for metric in self.metrics.values():
             metric.check(real, self.count(split), self.extractor.feature_dim)
 
