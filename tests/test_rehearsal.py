@@ -10,6 +10,7 @@ from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.train import assemble, train
+from stable_diffusion_lab.command.trainer import trainer_for
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.mixture import Mixture
 from stable_diffusion_lab.training.rehearsal import rehearse
@@ -78,6 +79,11 @@ def test_every_precision_that_is_offered_trains_the_generator(
     words: list[str], precision: str, tmp_path: Path
 ) -> None:
     train(compose("train", [*SMALL, *words, f"trainer.precision={precision}", f"runs={tmp_path}"]))
+
+
+def test_several_nodes_share_a_batch() -> None:
+    trainer = trainer_for(compose("train", ["trainer.accelerator=cpu", "trainer.num_nodes=2"]), logger=False)
+    assert (trainer.num_nodes, trainer.world_size) == (2, 2)
 
 
 def test_a_mixture_counts_what_it_is_fitted_to() -> None:
