@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stable_diffusion_lab.error import ConfigError, DiskError, LabError
+from stable_diffusion_lab.error import ConfigError, DiskError, LabError, MemoryShortError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -151,6 +151,10 @@ def _known(error: Exception) -> LabError:
         return DiskError(
             "DISK-FULL", f"{error.filename or 'run folder'}: no space left; free some, then resume"
         )
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own, by name: it may not be imported
+    if kinds & {"MemoryError", "OutOfMemoryError"} or "can't allocate memory" in str(error):
+        told = str(error).partition(". ")[0] or "of this machine"
+        return MemoryShortError("MEMORY", f"too little memory ({told}); lower batch_size, or n")
     return LabError("BUG", f"{type(error).__name__}: {error}; run again with --trace and report it")
 
 

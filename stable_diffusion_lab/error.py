@@ -73,3 +73,9 @@ class RefusedError(LabError):
     """Something was refused because running it would not be safe."""
 
     exit_code = 9
+
+
+class MemoryShortError(LabError):
+    """The device or the machine has too little memory for what was asked."""
+
+    exit_code = 10

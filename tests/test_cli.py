@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from stable_diffusion_lab import __version__, cli, error
 from stable_diffusion_lab.command.check import check
@@ -100,6 +101,13 @@ FAILURES = [
     (error.NonFiniteError("NUM-X", "e"), 7, "sdlab: error[NUM-X]: e"),
     (error.UnhealthyError("HEALTH-X", "g"), 8, "sdlab: error[HEALTH-X]: g"),
     (error.RefusedError("SEC-X", "f"), 9, "sdlab: error[SEC-X]: f"),
+    (MemoryError(), 10, "sdlab: error[MEMORY]: too little memory (of this machine); lower batch_size, or n"),
+    (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB. See the manual"),
+        10,
+        "sdlab: error[MEMORY]: too little memory (CUDA out of memory); lower batch_size, or n",
+    ),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 10, "sdlab: error[MEMORY]: "),
     (ValueError("odd\nthing"), 1, "sdlab: error[BUG]: ValueError: odd thing; run again with --trace"),
     (OSError(errno.EIO, "I/O error"), 1, "sdlab: error[BUG]: OSError"),
     (KeyboardInterrupt(), 130, "sdlab: interrupted"),

@@ -59,7 +59,7 @@ def test_the_line_in_a_comment_passes_the_rehearsal(group: str, name: str, place
     check("train", config)
     assert name == "none" or name in config[group]
     data = build(config.data)
-    rehearse(config, data, None)
+    rehearse(config, data, {}, None)
     for node in config.fidelity.values():
         build(node).try_out(data.modality.to_sample(data.test.samples[:1]))
 

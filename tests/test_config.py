@@ -84,6 +84,8 @@ BAD = {
     "data=image_folder": "data.path: has no value yet; set it with data.path=...",
     "~seed": "${seed} refers to nothing",
     "~save_every": "save_every: has no value; add it",
+    "objective=[]": "objective: has no value; say objective=none",
+    "trainer.num_nodes=0": "trainer.num_nodes: 0 is not allowed",
     "~refiner.hidden_dim": "refiner.hidden_dim: has no value; add it",
     "name=${data.nam}": "name: ${data.nam} refers to nothing; did you mean 'data.name'?",
     "name=${name}": "name: refers to itself in a circle",

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from stable_diffusion_lab.data.base import Data, Split
+from stable_diffusion_lab.data.base import SOME, Data, Split
 from stable_diffusion_lab.data.digits import Digits
 from stable_diffusion_lab.data.idx import read_idx
 from stable_diffusion_lab.data.image_folder import ImageFolder
@@ -25,6 +25,8 @@ from stable_diffusion_lab.data.image_table import ImageTable
 from stable_diffusion_lab.data.mnist import MNIST
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.modality import image as modality
+from stable_diffusion_lab.modality.vector import Vector
+from stable_diffusion_lab.training.maker import Maker
 
 RNG = np.random.default_rng(0)
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -100,6 +102,20 @@ def test_some_are_as_many_as_may_be_and_evenly_spaced(total: int, limit: int, ap
     steps = samples.diff()
     assert samples[0] == 0 and steps.max() - steps.min() <= 1 and steps.min() >= apart
     assert total - samples[-1] <= steps.min() + 1  # the end is no farther than the next would be
+
+
+def test_a_few_of_many_are_taken_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = torch.arange(SOME + 9000)[:, None].float()
+    splits = [Split(many[:total], None) for total in (len(many), SOME, 7)]
+    monkeypatch.setattr(Data, "modality", Vector())
+    data = Data("many", (1,), *splits)
+    stored = {split: data.stored(split) for split in data.splits}
+    monkeypatch.setattr(Split, "some", None)
+    maker = Maker(data, None, seed=0)
+    for split, samples in stored.items():
+        rows = torch.tensor([0, 5, len(samples) - 1, len(samples)])
+        assert maker.count(split) == len(samples)
+        assert torch.equal(maker.originals(split, rows), samples[rows % len(samples)])
 
 
 def test_fingerprint_follows_the_content() -> None:

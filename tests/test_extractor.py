@@ -108,6 +108,24 @@ def test_a_cached_classifier_serves_its_own_settings_and_data_only(
     assert len(list(tmp_path.glob("classifier-*"))) == 2
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("extractor/supervised", "extractor/base", "extractor/classifier", "extractor/spectrogram"),
+        *("layer/spectrum", "layer/seeding", "modality/base", "modality/image", "modality/audio"),
+    ],
+)
+def test_a_cached_classifier_is_of_the_source_as_it_is(
+    digits: Digits, tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(digits, tmp_path, steps=1)
+    read = Path.read_bytes
+    changed = f"stable_diffusion_lab/{part}.py"
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * path.match(changed))
+    quick(digits, tmp_path, steps=1)
+    assert len(list(tmp_path.glob("classifier-*"))) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"<html>", b"PK\x03\x04"])
 def test_a_damaged_cache_is_made_anew(digits: Digits, tmp_path: Path, damage: bytes) -> None:
     expected = quick(digits, tmp_path, steps=3).extract(digits.test.samples)

@@ -78,6 +78,14 @@ def test_latent_begins_as_its_mixture() -> None:
     assert torch.equal(latent(noise), latent.start(noise))
 
 
+def test_a_latent_that_is_the_same_for_all_spoils_no_draft() -> None:
+    latent = Latent(3, (3,), components=2, hidden_dim=8, blocks=1)
+    torch.nn.init.normal_(latent.bend.network.leave.weight)
+    latent.initialise([two_clusters(1000) * torch.tensor([1.0, 1.0, 0.0])])
+    drafts = latent(torch.randn(500, latent.noise_dim))
+    assert drafts.isfinite().all() and drafts[:, 2].abs().max() < 1
+
+
 def test_mixture_splits_one_normal_into_a_component_and_an_independent_normal() -> None:
     mixture = Mixture(3, (3,), components=3)
     mixture.cumulative.copy_(torch.tensor([0.2, 0.3, 1.0]))

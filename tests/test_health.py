@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.compose import compose
+from stable_diffusion_lab.draft.base import Comparison
 from stable_diffusion_lab.draft.pixels import Pixels
 from stable_diffusion_lab.generator.mlp import MLP as Generator
 from stable_diffusion_lab.layer.mlp import mlp
@@ -212,7 +213,21 @@ def test_a_critics_accuracy_is_that_of_its_last_pairs(kind: type[Adversarial]) -
     objective.terms(generated.requires_grad_(), real)
     assert objective.accuracy is not None and not objective.accuracy.requires_grad
     assert objective.accuracy.item() == pytest.approx((1 + 3) / 6)
-    assert not [name for name in objective.state_dict() if "accuracy" in name]
+    assert not [name for name in objective.state_dict() if "accura" in name]
+
+
+def test_a_critics_accuracy_is_the_mean_over_the_comparisons_of_a_step() -> None:
+    class Stages(Identity):
+        def compare(self, model: Any, batch: Any, draft: Any) -> list[Comparison]:
+            return [Comparison(generated[:, None], real[:, None]) for generated, real in draft]
+
+    objective = NonSaturating(Stages(), Positive((1,), 4, 1), {}, Unchanged())
+    low, high = torch.zeros(3), torch.ones(3)
+    nothing: Any = None
+    for draft, share in (([(low, high), (high, low)], 0.5), ([(high, low), (low, high), (low, high)], 2 / 3)):
+        objective(nothing, nothing, cast(Any, draft))
+        assert objective.accuracy is not None
+        assert objective.accuracy.item() == pytest.approx(share)
 
 
 def ring(n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -252,6 +267,7 @@ def course(
     terms = cast(Callable[..., dict[str, Tensor]], objective.terms)
     for step in range(1, steps + 1):
         learn.zero_grad()
+        vars(objective).get("accuracies", []).clear()  # as a step does
         sum(terms(generator(torch.randn(128, 4, generator=rng)), ring(128, rng)[0]).values()).backward()  # type: ignore[union-attr]
         learn.step()
         with torch.no_grad():

@@ -10,6 +10,7 @@ from stable_diffusion_lab.batch import Batch
 from stable_diffusion_lab.cli import main
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.train import assemble, train
+from stable_diffusion_lab.command.trainer import trainer_for
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.mixture import Mixture
 from stable_diffusion_lab.training.rehearsal import rehearse
@@ -19,6 +20,7 @@ SMALL = [
     *("refiner.hidden_dim=16", "batch_size=20", "trainer.accelerator=cpu"),
 ]
 TOY = ["data=toy", "data.train=60", "data.validation=50", "data.test=50"]
+REGULARIZERS = ",".join(name for name in parts.members("regularizer") if name != "none")
 
 UNFIT = {
     "objective=hinge augment=diff_augment": "augment: wants images",
@@ -30,6 +32,7 @@ UNFIT = {
     "generator=mixture generator.components=2000": "generator.components: 2000, to be fitted to",
     "batch_size=5000": "batch_size: 5000, where the train split has",
     "batch_size=1000 trainer.devices=2": "batch_size: 1000 x 2 processes, where the train split has",
+    "adapt=plateau adapt.watch=refined/fdd": "adapt.watch: there is no score 'refined/fdd'",
     "trainer.precision=16-mixed trainer.gradient_clip_val=1.0": "trainer.precision: 16-mixed clips",
 }
 
@@ -49,6 +52,7 @@ def test_a_generator_that_nothing_teaches_may_be_wanted(tmp_path: Path) -> None:
         train(compose("train", [*SMALL, *TOY, "extractor=coordinates", *words, f"runs={tmp_path}"]))
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize(
     ("group", "name"),
     [
@@ -58,29 +62,40 @@ def test_a_generator_that_nothing_teaches_may_be_wanted(tmp_path: Path) -> None:
         if name != "none"
     ],
 )
-def test_what_fits_can_be_rehearsed_with_few_samples(group: str, name: str) -> None:
+def test_what_fits_can_be_rehearsed_with_few_samples(group: str, name: str, mixed: bool) -> None:
     words = ["task=inpainting"] if name in parts.PAIRED else []
     config = compose("train", [*words, "schedule=together", f"{group}={name}"])
     batch = Batch(torch.rand(8, 1, 8, 8) * 2 - 1, None)
     system = assemble(config)
     before = torch.random.get_rng_state()
-    terms = rehearse(system, batch)
+    terms = rehearse(system, batch, mixed)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert any(term.startswith(f"{name}/") for term in terms)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
-def test_every_precision_that_is_offered_trains_the_generator(precision: str, tmp_path: Path) -> None:
-    train(compose("train", [*SMALL, f"trainer.precision={precision}", f"runs={tmp_path}"]))
+@pytest.mark.parametrize("words", [[], ["objective=wasserstein_gp", f"regularizer=[{REGULARIZERS}]"]])
+def test_every_precision_that_is_offered_trains_the_generator(
+    words: list[str], precision: str, tmp_path: Path
+) -> None:
+    train(compose("train", [*SMALL, *words, f"trainer.precision={precision}", f"runs={tmp_path}"]))
+
+
+def test_several_nodes_share_a_batch() -> None:
+    trainer = trainer_for(compose("train", ["trainer.accelerator=cpu", "trainer.num_nodes=2"]), logger=False)
+    assert (trainer.num_nodes, trainer.world_size) == (2, 2)
 
 
 def test_a_mixture_counts_what_it_is_fitted_to() -> None:
     mixture = Mixture(2, (2,), components=4, limit=5)
-    codes = torch.randn(6, 2)
-    with pytest.raises(ConfigError, match="components: 4, to be fitted to 3 samples"):
-        mixture.check(len(codes), None)  # every second one, for no more than five
-    mixture.check(5, None)
-    mixture.initialise([codes[:5]])
+    for few in (3, 2):
+        with pytest.raises(ConfigError, match=f"components: 4, to be fitted to {few} samples"):
+            mixture.check(few, None)
+    with pytest.raises(ConfigError, match="components: 6, to be fitted to 5 samples"):
+        Mixture(2, (2,), components=6, limit=5).check(100, None)
+    for count in (4, 5, 6, 9):  # no more than five, and no fewer where there are more
+        mixture.check(count, None)
+        mixture.initialise([torch.randn(count, 2)])
 
 
 def test_weights_of_terms_are_set_as_the_yaml_says_on_top_of_an_experiments_own() -> None:

@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from PIL import Image
 
 from stable_diffusion_lab.cli import main
@@ -16,7 +18,9 @@ from stable_diffusion_lab.command.load import load, pick
 from stable_diffusion_lab.command.sample import draw
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.modality import image
+from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training import run_folder
+from stable_diffusion_lab.training.evaluator import Evaluator
 
 SMALL = [
     "trainer.max_steps=20",
@@ -273,6 +277,28 @@ def test_other_dashboards_write_into_the_run_folder(logger: str, file: str, tmp_
     (run,) = tmp_path.glob("*/*")
     assert next(run.glob(file)).stat().st_size > 0
     assert (run / "metrics.jsonl").stat().st_size > 0
+
+
+def test_the_test_split_is_scored_where_the_pair_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, scored = torch.device("meta"), []
+    teardown = SingleDeviceStrategy.teardown
+
+    def leave(strategy: SingleDeviceStrategy) -> None:
+        teardown(strategy)
+        strategy._root_device = elsewhere  # as if it had been trained there
+
+    def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str, Any]:
+        scored.append((model.device, split))
+        return {}
+
+    monkeypatch.setattr(SingleDeviceStrategy, "teardown", leave)
+    monkeypatch.setattr("stable_diffusion_lab.command.train.scores", scores)
+    monkeypatch.setattr("stable_diffusion_lab.command.train.publish", lambda *_: None)
+    words = [*SMALL, "trainer.max_steps=2", "trainer.accelerator=cpu", "logger=none", f"runs={tmp_path}"]
+    assert main(["train", *words]) == 0
+    assert scored == [(elsewhere, "test")]
 
 
 def test_a_device_without_float64_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,6 +294,13 @@ def test_a_run_goes_on_after_its_tokens_were_lost(tmp_path: Path, own_cache: Pat
     assert main(["train", f"resume={run}", "trainer.max_steps=7"]) == 3  # another vocabulary
 
 
+def test_texts_are_not_damaged(tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data=text", f"data.path={corpus(tmp_path)}", "data.length=16", "task=inpainting"]
+    assert main(["train", *words, f"runs={tmp_path}/runs"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "task: texts cannot be damaged; say task=generation" in line
+
+
 def test_each_sample_has_the_class_of_its_folder(tmp_path: Path, own_cache: Path) -> None:
     for n, name in enumerate("cab"):
         (tmp_path / "corpus" / name).mkdir(parents=True)

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from stable_diffusion_lab.command.allow import EXACT, nodes, refuse
+from stable_diffusion_lab.command.config_path import CONF
 from stable_diffusion_lab.command.kind import ANYTHING, NODE, NODES, Kind, kind
 from stable_diffusion_lab.command.nearest import choices
 from stable_diffusion_lab.command.ranges import RANGES
@@ -56,7 +57,12 @@ def _call(path: str, target: str, values: dict[str, Any]) -> Iterator[Problem]:
             yield _join(path, key), "CFG-KEY", f"no such key{choices(str(key), takes.parameters)}"
     if not values.get("_partial_", False):
         missing = [key for key, it in takes.parameters.items() if it.required and key not in given]
-        yield from ((_join(path, key), "CFG-MISSING", "has no value; add it") for key in missing)
+        yield from ((_join(path, key), "CFG-MISSING", f"has no value; {_remedy(key)}") for key in missing)
+
+
+def _remedy(key: str) -> str:
+    """An empty list of options leaves no key behind, where ``none`` is what is meant."""
+    return f"say {key}=none, or add it" if any(CONF.rglob(f"{key}/none.yaml")) else "add it"
 
 
 def _value(where: str, value: Any, allowed: Kind) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -54,9 +54,9 @@ def train(config: DictConfig) -> None:
     with quiet():  # before there is a folder: what cannot be trained leaves none behind
         data = build(config.data)
         evaluator = judge(config, data, None, config.seed)
+        rehearse(config, data, evaluator.higher_is_better(), resume)
         for split in ("validation", "test"):
             evaluator.check(split)
-        rehearse(config, data, resume)
         checkpoint = latest(resume) if resume else None
         batches = deal(config, data, checkpoint)
     run = resume or begin(config)
@@ -76,23 +76,31 @@ def train(config: DictConfig) -> None:
         print(f"      sdlab train resume={run} trainer.max_steps={2 * system.batches_seen}")
 
 
-def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
+def rehearse(config: DictConfig, data: Data, ways: Mapping[str, bool], resume: Path | None) -> None:
     """Build everything, draft one sample, and before a fresh run ask each objective for its terms.
 
+    Args:
+        config: of the run.
+        data: what it learns from.
+        ways: names of the scores to come, and whether more is better.
+        resume: folder of the run that goes on; ``None`` for a fresh one.
+
     Raises:
-        ConfigError: if networks, objectives, task and data do not fit each other, or there is damage that
-            nobody does.
+        ConfigError: if networks, objectives, task, data and scores do not fit each other, or there is damage
+            that nobody does.
         DataError: if the data of a run that goes on are no longer what they were, or labels do not do.
     """
     if resume is not None and stored_modality(resume).node() != data.modality.node():
         message = f"{data.name}: its vocabulary is not that of {resume}; put back the files it was made of"
         raise DataError("DATA-CHANGED", message)
-    system = assemble(config)
-    pair = system.model
-    if pair.task.observes and not data.modality.damageable:
+    task = build(config.task)
+    if task.observes and not data.modality.damageable:
         raise ConfigError("CFG-FIT", f"task: {data.modality.noun} cannot be damaged; say task=generation")
-    if not pair.task.observes and (config.damage or config.fidelity):
+    if not task.observes and (config.damage or config.fidelity):
         raise ConfigError("CFG-FIT", "damage, fidelity: nothing is damaged; say task=restoration beside them")
+    system = assemble(config)
+    system.adapt.expect(ways)
+    pair = system.model
     clean = data.modality.to_sample(data.train.samples[:1])
     with torch.no_grad():
         observed = pair.task.observe(clean, torch.Generator().manual_seed(0))
@@ -104,7 +112,8 @@ def rehearse(config: DictConfig, data: Data, resume: Path | None) -> None:
     if resume is None:
         prepare(system, data)
         samples, labels = data.train.some(min(config.batch_size, REHEARSED))
-        terms = rehearsal.rehearse(system, Batch(data.modality.to_sample(samples), labels))
+        batch = Batch(data.modality.to_sample(samples), labels)
+        terms = rehearsal.rehearse(system, batch, config.trainer.precision.endswith("-mixed"))
         if (unheard := system.adapt.unheard(terms)) and run_folder.rank() == 0:
             known = f"there are {', '.join(sorted(terms))}"
             print(f"adapt.weights: no term is called {' or '.join(unheard)}; {known}", file=sys.stderr)
@@ -143,7 +152,7 @@ def plain(config: DictConfig) -> str:
 def fit(
     config: DictConfig, run: Path, checkpoint: Path | None, batches: Batches, evaluator: Evaluator
 ) -> System:
-    """Build what learns, and train to the end."""
+    """Build what learns, and train to the end. Afterwards the running average is where it was trained."""
     if checkpoint and run_folder.rank() == 0:
         print(f"resumed {run} at batch {batches.first}")
     system = assemble(config)
@@ -162,6 +171,7 @@ def fit(
         close()
         if distributed.is_initialized():
             distributed.destroy_process_group()
+    system.average.to(trainer.strategy.root_device)  # Lightning leaves everything on the CPU
     return system
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.layer.spaced import nth_spaced, spaced
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
 
@@ -49,7 +50,7 @@ class Split(NamedTuple):
         """
         total = len(self.samples)
         count = min(limit, total, max(1, total // apart))
-        chosen = slice(None) if count == total else torch.arange(count) * total // count
+        chosen = spaced(total, count)
         return self.samples[chosen], None if self.labels is None else self.labels[chosen]
 
 
@@ -117,6 +118,15 @@ class Data:
     def stored(self, split: str) -> Tensor:
         """Samples ``[N, ...]`` that stand for a split (see ``Split.some``), by its name."""
         return self.splits[split].some()[0]
+
+    def count(self, split: str) -> int:
+        """How many samples stand for a split."""
+        return min(SOME, len(self.splits[split].samples))
+
+    def pick(self, split: str, rows: Tensor) -> Tensor:
+        """Those of ``stored(split)`` that number ``rows`` ``[n]``; no others are read."""
+        samples = self.splits[split].samples
+        return samples[nth_spaced(rows, len(samples), self.count(split))]
 
     def _check(self, part: str, split: Split) -> None:
         noun, entry = self.modality.noun, self.modality.entry

@@ -16,8 +16,8 @@ from stable_diffusion_lab.modality.image import Image
 class TrainingSplit(Protocol):
     """Stored training samples ``[N, ...]`` and their labels, where there are some."""
 
-    def some(self) -> tuple[Tensor, Tensor | None]:
-        """As many of them as stand for all."""
+    def some(self, limit: int = ...) -> tuple[Tensor, Tensor | None]:
+        """As many of them as stand for all, evenly spaced."""
 
 
 class TrainingData(Protocol):

@@ -28,7 +28,8 @@ class Supervised(Extractor):
     """The last hidden layer of a classifier.
 
     Trained once on the training split, on the CPU, and kept in the cache under a name that changes with
-    the data, the settings and the source that makes it. The judge is the same for all runs on a machine.
+    the data, the settings and the source that makes it: of the network, of what it sees of a sample, and of
+    its training. The judge is the same for all runs on a machine.
 
     Args:
         build: makes the body: samples ``[B, ...]`` to ``[B, feature_dim]``.
@@ -78,8 +79,11 @@ class Supervised(Extractor):
         return True
 
     def _key(self, data: TrainingData) -> str:
-        files = (__file__, base.__file__, inspect.getfile(type(self)))
-        source = b"".join(Path(file).read_bytes() for file in files)
+        package = Path(__file__).parents[1]
+        files = {Path(__file__), Path(base.__file__), Path(inspect.getfile(type(self)))}
+        files |= {package / "extractor" / "spectrogram.py", *(package / "modality").glob("*.py")}
+        files |= {package / "layer" / "spectrum.py", package / "layer" / "seeding.py"}
+        source = b"".join(file.read_bytes() for file in sorted(files))
         parts = f"{data.fingerprint} {self.body} {self.steps} {self.seed}".encode()
         constants = b"".join(buffer.cpu().numpy().tobytes() for buffer in self.body.buffers())
         return hashlib.sha256(parts + source + constants).hexdigest()[:16]

@@ -1,6 +1,5 @@
 """The honest rival: a mixture of Gaussians fitted to the refiner's latents, no network at all."""
 
-import math
 import warnings
 from collections.abc import Iterable
 
@@ -13,7 +12,9 @@ from torch import Tensor
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
+from stable_diffusion_lab.layer.bend import LEAST_SPREAD
 from stable_diffusion_lab.layer.quantile import pick
+from stable_diffusion_lab.layer.spaced import spaced
 
 
 class Mixture(Generator):
@@ -72,23 +73,19 @@ class Mixture(Generator):
         return pick(normal, self.cumulative)
 
     def check(self, count: int, labels: Tensor | None) -> None:
-        seen = len(range(0, count, self.stride(count)))
+        seen = min(count, self.limit)
         if seen < max(self.components, 2):
             found = f"generator.components: {self.components}, to be fitted to {seen} samples"
             raise ConfigError("CFG-FIT", f"{found}; lower it, or take more data")
-
-    def stride(self, count: int) -> int:
-        """EM sees every so manyth of so many codes."""
-        return math.ceil(count / self.limit)
 
     @torch.no_grad()
     def initialise(self, codes: Iterable[Tensor], labels: Tensor | None = None) -> None:
         """Fit to real codes by EM."""
         known = torch.cat(list(codes))
         # Evenly spaced: data in order of class or chapter must not be known by its beginning alone.
-        seen = known[:: self.stride(len(known))].double().cpu().numpy()
+        seen = known[spaced(len(known), self.limit)].double().cpu().numpy()
         em = GaussianMixture(
-            self.components, reg_covar=1e-4, max_iter=self.iterations, random_state=self.seed
+            self.components, reg_covar=LEAST_SPREAD**2, max_iter=self.iterations, random_state=self.seed
         )
         # Many small products: several BLAS threads cost seven times as much.
         with threadpool_limits(1), warnings.catch_warnings():

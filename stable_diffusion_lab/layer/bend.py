@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from stable_diffusion_lab.layer.mlp import ResidualMLP
 
+LEAST_SPREAD = 1e-2  # of latents whose priors are standard normal; what varies less is as good as constant
+
 
 class Bend(nn.Module):
     """x + s f([(x - m) / s, c]) with the mean m and the spread s of the data and an optional condition c.
@@ -34,6 +36,6 @@ class Bend(nn.Module):
         return x + self.scale * self.network(torch.cat([(x - self.mean) / self.scale, *condition], dim=1))
 
     def measure(self, x: Tensor) -> None:
-        """Take mean and spread of real points ``[N, dim]``."""
+        """Take mean and spread of real points ``[N, dim]``; no spread is below the least."""
         self.mean.copy_(x.mean(dim=0))
-        self.scale.copy_(x.std(dim=0))
+        self.scale.copy_(x.std(dim=0).clamp_min(LEAST_SPREAD))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.layer.frozen import frozen
+from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.augment.base import Augment
 from stable_diffusion_lab.objective.comparing import Comparing
 from stable_diffusion_lab.objective.critic.base import Critic
@@ -33,8 +35,7 @@ class Adversarial(Comparing):
         augment: what happens to points before the critic sees them.
 
     Attributes:
-        accuracy: share of the last pairs, one real and one generated, in which the critic values the real
-            point more; a scalar on its device, ``None`` before the first.
+        accuracies: of the comparisons since the last step began, scalars on their device.
     """
 
     def __init__(
@@ -44,9 +45,20 @@ class Adversarial(Comparing):
         self.critic = critic
         self.regularizers = nn.ModuleDict(regularizers)
         self.augment = augment
-        self.accuracy: Tensor | None = None
+        self.accuracies: list[Tensor] = []
         for regularizer in regularizers.values():
             regularizer.attach(critic)
+
+    @property
+    def accuracy(self) -> Tensor | None:
+        """Share of the last step's pairs, one real and one generated, in which the critic values the real
+        point more: the mean over its comparisons, a scalar on its device; ``None`` before the first.
+        """
+        return torch.stack(self.accuracies).mean() if self.accuracies else None
+
+    def forward(self, model: Pair, batch: Batch, draft: Draft) -> dict[str, Tensor]:
+        self.accuracies = []
+        return super().forward(model, batch, draft)
 
     @abstractmethod
     def generator_loss(self, generated: Tensor, real: Tensor) -> Tensor:
@@ -59,7 +71,7 @@ class Adversarial(Comparing):
     def terms(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
         of_real, of_generated = self.judge(real), self.judge(generated)
         self.augment.observe(of_generated.logits.detach(), of_real.logits.detach())
-        self.accuracy = share_above(of_real.logits.detach(), of_generated.logits.detach())
+        self.accuracies.append(share_above(of_real.logits.detach(), of_generated.logits.detach()))
         critic = self.critic_loss(of_generated.logits, of_real.logits)
         for regularizer in self.regularizers.values():
             critic = critic + regularizer(self.values, of_generated, of_real)

@@ -76,7 +76,7 @@ class Evaluator:
         """
         for fidelity in self.fidelities.values():
             fidelity.try_out(self.maker.originals(split, torch.arange(1)))
-        real = len(self.data.stored(split))
+        real = self.data.count(split)
         for metric in self.metrics.values():
             metric.check(real, self.count(split), self.extractor.feature_dim)
 
@@ -159,8 +159,7 @@ class Evaluator:
             most probable ones. Where readers count in something else than entries (see ``Modality.units``),
             also ``elbo_per_character`` and so on: nats of all real samples over all their characters.
         """
-        real = self.data.stored(split)
-        real = real[:: -(-len(real) // LIKELIHOOD)]
+        real, _ = self.data.splits[split].some(LIKELIHOOD)
         with evaluating(model, fold(self.seed)):
             made = self.maker.make(model, split, torch.arange(min(self.count(split), LIKELIHOOD)))
             data, drafted, refined = (

@@ -32,7 +32,7 @@ class Maker:
 
     def count(self, split: str) -> int:
         """Number of samples that are generated to be compared with a split."""
-        return self.n or len(self.data.stored(split))
+        return self.n or self.data.count(split)
 
     def noise(self, pair: Pair, split: str, parts: Sequence[Tensor]) -> Iterator[Tensor]:
         """What parts of the samples are drafted from, ``[n, pair.noise_dim]`` on the CPU for each.
@@ -57,8 +57,7 @@ class Maker:
 
     def originals(self, split: str, rows: Tensor) -> Tensor:
         """Clean samples ``[n, ...]`` of which the damaged ones number ``rows`` are made."""
-        samples = self.data.stored(split)
-        return self.data.modality.to_sample(samples[rows % len(samples)])
+        return self.data.modality.to_sample(self.data.pick(split, rows % self.data.count(split)))
 
     def damaged(self, pair: Pair, split: str) -> Observation | None:
         """What is observed of the samples of a split, on the CPU; the same whenever it is asked for."""

@@ -9,12 +9,14 @@ from stable_diffusion_lab.layer.seeding import seeded
 from stable_diffusion_lab.training.system import System
 
 
-def rehearse(system: System, batch: Batch) -> set[str]:
+def rehearse(system: System, batch: Batch, mixed: bool = False) -> set[str]:
     """Ask all objectives for their terms as they will be asked: at the beginning, and once there are drafts.
 
     Args:
         system: fresh from its constructor; not to be used afterwards, because objectives remember.
         batch: a few samples.
+        mixed: whether the run mixes precisions; here, on the CPU, the half of it is always bfloat16, for
+            which more is implemented than for float16.
 
     Returns:
         Names of all terms.
@@ -25,7 +27,7 @@ def rehearse(system: System, batch: Batch) -> set[str]:
     """
     steps = {it for it in (0, system.schedule.generator_start) if it < system.schedule.steps}
     terms: dict[str, Tensor] = {}
-    with seeded(0):
+    with seeded(0), torch.autocast("cpu", torch.bfloat16, enabled=mixed):
         for system.batches_seen in sorted(steps):
             draft = _draft(system, batch)
             for name, objective in system.active().items():

@@ -27,7 +27,9 @@ class GradientPenalty(Regularizer):
 
     def forward(self, critic: nn.Module, generated: Verdict, real: Verdict) -> Tensor:
         count = min(len(generated.points), len(real.points))
-        x, y = generated.points.detach()[:count], real.points.detach()[:count]
+        # In half precision one side may be narrower than the other.
+        wide = torch.promote_types(generated.points.dtype, real.points.dtype)
+        x, y = (side.points.detach()[:count].to(wide) for side in (generated, real))
         t = torch.rand(count, *[1] * (x.dim() - 1), dtype=x.dtype, device=x.device)
         between = torch.lerp(x, y, t).requires_grad_()
         slopes = Verdict(between, critic(between)).slopes().norm(dim=1)
