@@ -107,4 +107,4 @@ def test_the_lines_in_comments_are_understood(line: str) -> None:
 def test_parts_are_named_with_what_they_need(path: str) -> None:
     (line,) = typed(parts.CONF / f"{path}.yaml")
     config = compose("train", shlex.split(line))
-    rehearse(config, build(config.data), None)
+    rehearse(config, build(config.data), {}, None)
