@@ -82,6 +82,7 @@ BAD = {
     "name=???": "name: has no value yet",
     "data=???": "data: choose an option",
     "data=image_folder": "data.path: has no value yet; set it with data.path=...",
+    "feature=backbone": "feature.path: has no value yet; set it with feature.path=...",
     "~seed": "${seed} refers to nothing",
     "~save_every": "save_every: has no value; add it",
     "objective=[]": "objective: has no value; say objective=none",

@@ -553,11 +553,12 @@ def test_clipping_knows_exactly_what_it_has_not_cut_off() -> None:
     ("damage", "shape"),
     [
         (ColourLoss(), (1, 8, 8)),
+        (Downsampling(9), (1, 8, 12)),
         (JPEG(50, 50), (2, 8, 8)),
         (DroppedSegments(1, 9, 0.1, 0.1), (1, 8)),
         (CentreBox(0.5), (6,)),
     ],
-    ids=["grey", "two channels", "short", "vectors"],
+    ids=["grey", "small", "two channels", "short", "vectors"],
 )
 def test_samples_that_do_not_fit_are_refused_in_one_line(damage: Damage, shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="choose another damage") as caught:

@@ -33,6 +33,7 @@ UNFIT = {
     "batch_size=5000": "batch_size: 5000, where the train split has",
     "batch_size=1000 trainer.devices=2": "batch_size: 1000 x 2 processes, where the train split has",
     "adapt=plateau adapt.watch=refined/fdd": "adapt.watch: there is no score 'refined/fdd'",
+    "adapt.weights={sinkhorn:-1}": "adapt.weights.sinkhorn: -1; wants 0 or more",
     "trainer.precision=16-mixed trainer.gradient_clip_val=1.0": "trainer.precision: 16-mixed clips",
 }
 
@@ -113,4 +114,5 @@ def test_weights_of_what_is_no_term_are_noticed(tmp_path: Path, capsys: pytest.C
     weights = "adapt.weights={sinkorn: 0.5, sinkhorn: 0.5, evidence/refiner/rate: 1.0, evidence/ref: 1.0}"
     train(compose("train", [*SMALL, weights, f"runs={tmp_path}"]))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("adapt.weights: no term is called sinkorn or evidence/ref; there are evidence/")
+    told = "no term is called sinkorn or evidence/ref; there are evidence/"
+    assert line.startswith(f"sdlab: warning[WEIGHTS]: adapt.weights: {told}")

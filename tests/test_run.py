@@ -217,6 +217,9 @@ def test_mistakes_are_one_line_with_their_own_code(
     assert code == 4 and "CKPT-FIT" in line
     (run / "config.yaml").write_text(config.replace("name: digits", "name: ${oc.env:HOME}"))
     assert fails("sample", f"run={run}")[0] == 9
+    (run / "config.yaml").write_text("a: [")
+    code, line = fails("sample", f"run={run}")
+    assert code == 2 and "config.yaml: not a configuration" in line
     (run / "config.yaml").write_text(config)
     for path in run.glob("checkpoints/*"):
         path.write_bytes(b"<html>")

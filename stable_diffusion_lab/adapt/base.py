@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.batch import Draft
+from stable_diffusion_lab.error import ConfigError
 
 
 class Adapt(nn.Module, ABC):
@@ -19,12 +20,18 @@ class Adapt(nn.Module, ABC):
             such as ``"sinkhorn"`` or ``"reverse_kl/generator"``; the longest that fits counts. 1 for
             terms not named.
 
+    Raises:
+        ConfigError: if a share is negative: what a player makes small would grow.
+
     Attributes:
         last: the weights of the latest step, scalars without a graph; for logging.
     """
 
     def __init__(self, weights: dict[str, float]) -> None:
         super().__init__()
+        for name, weight in weights.items():
+            if weight < 0:
+                raise ConfigError("CFG-VALUE", f"adapt.weights.{name}: {weight}; wants 0 or more")
         self.shares = dict(weights)
         self.last: dict[str, Tensor] = {}
 

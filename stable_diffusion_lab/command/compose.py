@@ -121,8 +121,9 @@ def probe(config: DictConfig) -> None:
 def _value(root: DictConfig, node: Container, key: object, where: str) -> object:
     try:
         return node[key]
-    except MissingMandatoryValue:
-        raise ConfigError("CFG-MISSING", f"{where}: has no value yet; set it with {where}=...") from None
+    except MissingMandatoryValue as error:
+        own = error.full_key or where  # where it is written, of what others refer to
+        raise ConfigError("CFG-MISSING", f"{own}: has no value yet; set it with {own}=...") from None
     except CAUSES as error:
         raise explain(error, lambda _: _paths(root)) from error
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.check import check
@@ -89,7 +90,11 @@ def stored_config(run: Path) -> DictConfig:
     if not path.is_file():
         raise ConfigError("CFG-RUN", f"{run}: not a run folder (it has no config.yaml)")
     guard([run])
-    config = OmegaConf.load(path)
+    try:
+        config = OmegaConf.load(path)
+    except YAMLError as error:
+        found = " ".join(str(error).split())
+        raise ConfigError("CFG-RUN", f"{path}: not a configuration ({found})") from error
     if not isinstance(config, DictConfig):
         raise ConfigError("CFG-RUN", f"{path}: not a configuration")
     if "${" in str(OmegaConf.to_container(config, resolve=False)):

@@ -115,8 +115,8 @@ def rehearse(config: DictConfig, data: Data, ways: Mapping[str, bool], resume: P
         batch = Batch(data.modality.to_sample(samples), labels)
         terms = rehearsal.rehearse(system, batch, config.trainer.precision.endswith("-mixed"))
         if (unheard := system.adapt.unheard(terms)) and run_folder.rank() == 0:
-            known = f"there are {', '.join(sorted(terms))}"
-            print(f"adapt.weights: no term is called {' or '.join(unheard)}; {known}", file=sys.stderr)
+            line = f"no term is called {' or '.join(unheard)}; there are {', '.join(sorted(terms))}"
+            print(f"sdlab: warning[WEIGHTS]: adapt.weights: {line}", file=sys.stderr)
 
 
 def deal(config: DictConfig, data: Data, checkpoint: Path | None) -> Batches:

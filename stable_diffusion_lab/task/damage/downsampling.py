@@ -14,6 +14,9 @@ class Downsampling(Projection):
 
     Args:
         factor: side of the squares in pixels.
+
+    Raises:
+        ConfigError: if a square is larger than the images.
     """
 
     directions = frozenset({2})
@@ -23,6 +26,8 @@ class Downsampling(Projection):
 
     def keep(self, sample: Tensor) -> Tensor:
         height, width = sample.shape[2:]
+        if self.grid > min(height, width):
+            raise self.unfit(sample, f"takes squares of {self.grid} pixels")
         mean = F.avg_pool2d(sample, self.grid, ceil_mode=True, count_include_pad=False)
         whole = mean.repeat_interleave(self.grid, 2).repeat_interleave(self.grid, 3)
         return whole[:, :, :height, :width]
