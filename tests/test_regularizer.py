@@ -241,3 +241,17 @@ def test_finite_difference_works_where_a_second_derivative_is_missing() -> None:
         term = R1FiniteDifference(scale=0.1)(critic, y, y)
     term.backward()
     assert all(p.grad.isfinite().all() for p in critic.parameters() if p.grad is not None)
+
+
+def test_finite_difference_learns_through_a_compiled_critic_where_r1_cannot() -> None:
+    plain = nn.Sequential(nn.Linear(3, 8), nn.Softplus(), nn.Linear(8, 1), nn.Flatten(0))
+    points, terms = torch.randn(16, 3), []
+    critic = torch.compile(plain, backend="aot_eager")
+    for game in (plain, critic):
+        torch.manual_seed(0)
+        y = verdict(game, points)
+        terms.append(R1FiniteDifference()(game, y, y))
+    slopes = [torch.autograd.grad(term, plain[0].weight)[0] for term in terms]
+    torch.testing.assert_close(slopes[1], slopes[0])
+    with pytest.raises(RuntimeError, match="double backward"):
+        verdict(critic, points).penalty().backward()
