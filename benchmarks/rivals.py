@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stable_diffusion_lab.layer.attention import Block
+from stable_diffusion_lab.layer.drawing import truncated
 from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.measure.ngram_model import NGramModel
 
@@ -27,12 +28,12 @@ class Rival(ABC):
     def log_probs(self, written: Tensor) -> Tensor:
         """log p of each next token ``[N, V]`` after what is written ``[N, t]``."""
 
-    def draw(self, n: int, length: int, temperature: float, seed: int) -> Tensor:
-        """Texts ``[n, length]``."""
+    def draw(self, n: int, length: int, seed: int, temperature: float = 1.0, min_p: float = 0.0) -> Tensor:
+        """Texts ``[n, length]`` at a temperature, of tokens no less probable than a share of the largest."""
         rng = torch.Generator().manual_seed(seed)
         written = torch.zeros(n, 0, dtype=torch.int64)
         for _ in range(length):
-            chances = (self.log_probs(written) / temperature).softmax(dim=1)
+            chances = truncated((self.log_probs(written) / temperature).softmax(dim=1), min_p)
             drawn = torch.multinomial(chances, 1, generator=rng)
             ended = (written == END).any(dim=1, keepdim=True)
             written = torch.cat([written, drawn.masked_fill(ended, END)], dim=1)

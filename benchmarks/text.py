@@ -1,18 +1,19 @@
-"""The pair on text beside a maximum-likelihood GRU, a small GPT and interpolated n-grams, over temperatures.
+"""The pair on text beside a maximum-likelihood GRU, a small GPT and interpolated n-grams.
 
     python benchmarks/text.py --seconds 300 --runs runs/<date>/*-shakespeare [--out results/text]
 
 Every rival learns from the same windows for the same processor time on one thread, draws as many samples as
-the test split has, and is judged by the metrics and measures of the experiment. Each temperature is a row:
-fidelity against diversity. Runs of ``sdlab train`` join the table with their drafts, at each temperature, and
-with the refinements, at each temperature, of the drafts of their own; runs of one name are seeds of one row.
-Writes ``results.jsonl``, ``table.md``, ``curves.png`` and ``samples.txt``, twenty of the first run, none
-selected. May be stopped and started again.
+the test split has, and is judged by the metrics and measures of the experiment. Each temperature, and each
+share of the largest probability below which tokens are cut, is a row: fidelity against diversity. Runs of
+``sdlab train`` join the table with their drafts, at each temperature, and with the refinements of the drafts
+of their own, at each cut; runs of one name are seeds of one row. Of these the share of the draft's words
+that are in the refinement, real words and others, is beside. Writes ``results.jsonl``, ``table.md``,
+``curves.png`` and ``samples.txt``, twenty of the first run, none selected. May be stopped and started again.
 """
 
 import argparse
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,17 +28,20 @@ from torch import Tensor
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.judge import judge
-from stable_diffusion_lab.command.load import load
+from stable_diffusion_lab.command.load import Trained, load
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.draft.latents import Latents
+from stable_diffusion_lab.measure.words import whole_words
+from stable_diffusion_lab.modality.text import Text
 from stable_diffusion_lab.training.evaluator import Evaluator
 
 COLUMNS = (
     *("nats", "fd", "precision", "recall", "js1", "js2", "js3", "js4", "js5", "kl3", "words"),
-    *("distinct2", "bleu", "self_bleu", "copied", "copy", "ngram_ppl"),
+    *("distinct2", "bleu", "self_bleu", "copied", "copy", "ngram_ppl", "real_kept", "other_kept"),
 )
 CROWD = 20
 Row = dict[str, float]
+Dials = dict[str, Sequence[float]]
 Rows = dict[str, list[Row]]
 
 
@@ -56,39 +60,55 @@ def rivals(data: Data, seconds: float) -> Iterator[tuple[str, Rival]]:
     yield "GPT", GPT(vocabulary, length).learn(train, seconds)
 
 
-def rival_rows(
-    evaluator: Evaluator, seconds: float, temperatures: Sequence[float], seed: int
-) -> dict[str, Row]:
-    """Each rival at each temperature, and what a held-out token costs it."""
+def rival_rows(evaluator: Evaluator, seconds: float, dials: Dials, seed: int) -> dict[str, Row]:
+    """Each rival at each setting of either dial, and what a held-out token costs it."""
     torch.manual_seed(seed)
     rows, data = {}, evaluator.data
     for name, rival in rivals(data, seconds):
         nats = rival.nats(data.stored("test"))
-        for temperature in temperatures:
-            drawn = rival.draw(evaluator.count("test"), data.shape[0], temperature, seed)
-            rows[f"{name} T={temperature:g}"] = {"nats": nats, **score(evaluator, drawn)}
+        for dial, settings in dials.items():
+            for setting in settings:
+                drawn = rival.draw(evaluator.count("test"), data.shape[0], seed, **{dial: setting})
+                rows[f"{name} {dial}={setting:g}"] = {"nats": nats, **score(evaluator, drawn)}
     return rows
 
 
-def pair_rows(run: Path, evaluator: Evaluator, temperatures: Sequence[float]) -> dict[str, Row]:
+def pair_rows(run: Path, evaluator: Evaluator, dials: Dials) -> dict[str, Row]:
     """Drafts and refinements of a run, and a bound on the cost of a held-out token (IWAE)."""
     trained = load(run)
     model, name = trained.model, trained.config.name
     nats = -evaluator.log_likelihood(model, "test")["iwae"]
     rows: dict[str, Row] = {}
-    for stage, dial in (("draft", "temperature"), ("refined", "refined_temperature")):
+    for stage, dial in (("draft", "temperature"), ("refined", "min_p")):
         drawn = stage == "refined" or isinstance(model.space, Latents)  # by the refiner
         own = getattr(model.refiner, dial, None) if drawn else None
-        for temperature in temperatures if own else [None]:
-            if temperature is not None:
-                setattr(model.refiner, dial, temperature)
+        for setting in dials[dial] if own is not None else [None]:
+            if setting is not None:
+                setattr(model.refiner, dial, setting)
             found = evaluator.score(model, "test")
             row = {key.split("/")[1]: value for key, value in found.items() if key.startswith(stage)}
-            end = "" if temperature is None else f" T={temperature:g}"
+            if stage == "refined":
+                row |= kept(trained, evaluator)
+            end = "" if setting is None else f" {dial}={setting:g}"
             rows[f"{name} {stage}{end}"] = {"nats": nats, **row}
-        if own:
+        if own is not None:
             setattr(model.refiner, dial, own)
     return rows
+
+
+def kept(trained: Trained, evaluator: Evaluator) -> Row:
+    """Share of the real words of drafts, and of the others, that are in their refinements too."""
+    modality = trained.modality
+    assert isinstance(modality, Text)
+    known = {word for text in modality.texts(evaluator.data.stored("train")) for word in whole_words(text)}
+    total, stayed = Counter[bool](), Counter[bool]()
+    drafts, refined = (modality.texts(modality.to_stored(x)) for x in trained.model.generate(CROWD * 20, 0))
+    for draft, refinement in zip(drafts, refined, strict=True):
+        words, left = Counter(whole_words(draft)), Counter(whole_words(refinement))
+        for word, times in words.items():
+            total[word in known] += times
+            stayed[word in known] += min(times, left[word])
+    return {"real_kept": stayed[True] / total[True], "other_kept": stayed[False] / total[False]}
 
 
 def table(rows: Rows) -> str:
@@ -101,11 +121,11 @@ def table(rows: Rows) -> str:
 
 
 def picture(rows: Rows, path: Path) -> None:
-    """Two measures of fidelity against diversity (distinct-2), a curve over temperatures for each rival."""
+    """Two measures of fidelity against diversity (distinct-2), a curve over each dial of each rival."""
     figure, panels = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     curves: defaultdict[str, list[list[Row]]] = defaultdict(list)
     for name, seeds in rows.items():
-        curves[name.split(" T=")[0]].append(seeds)
+        curves[name.split("=")[0]].append(seeds)
     for panel, key in zip(panels, ("words", "js3"), strict=True):
         for name, points in curves.items():
             places = [[mean(row[it] for row in seeds) for it in ("distinct2", key)] for seeds in points]
@@ -123,6 +143,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", default=["experiment=shakespeare"], help="as for sdlab train")
     parser.add_argument("--seconds", type=float, default=300, help="of training for each network")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.4, 0.6, 0.8, 1.0])
+    parser.add_argument("--min-p", type=float, nargs="+", default=[0.03, 0.1])
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="of sdlab train on the same data")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the rivals")
     parser.add_argument("--out", type=Path, default=Path("results/text"))
@@ -137,12 +158,12 @@ def main(given: argparse.Namespace) -> None:
     evaluator = judge(config, build(config.data), None, 0)
     path = given.out / "results.jsonl"
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    temperatures = given.temperatures
+    dials = {"temperature": given.temperatures, "min_p": given.min_p}
     jobs: dict[str, Callable[[], dict[str, Row]]] = {
         "text": lambda: {"training text": evaluator.floor("test")},
-        **{str(run): partial(pair_rows, run, evaluator, temperatures) for run in given.runs},
+        **{str(run): partial(pair_rows, run, evaluator, dials) for run in given.runs},
         **{
-            f"rivals {seed}": partial(rival_rows, evaluator, given.seconds, temperatures, seed)
+            f"rivals {seed}": partial(rival_rows, evaluator, given.seconds, dials, seed)
             for seed in given.seeds
         },
     }

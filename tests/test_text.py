@@ -24,6 +24,7 @@ from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.extractor.ngrams import NGrams
 from stable_diffusion_lab.generator.mlp import MLP
 from stable_diffusion_lab.generator.recurrent import Recurrent
+from stable_diffusion_lab.layer.drawing import drawn, kept, truncated, uniform
 from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.layer.straight_through import gumbel, most_probable
@@ -33,7 +34,6 @@ from stable_diffusion_lab.modality.tokenizer.bytes import Bytes
 from stable_diffusion_lab.modality.tokenizer.characters import Characters
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refinement.evidence import Evidence
-from stable_diffusion_lab.refiner.autoregressive import drawn
 from stable_diffusion_lab.refiner.sequence import Sequence
 from stable_diffusion_lab.training.evaluator import Evaluator
 
@@ -301,18 +301,62 @@ def test_the_autoregressive_decoder_writes_what_its_likelihood_finds_most_probab
 
 def test_drawn_tokens_are_as_frequent_as_they_are_probable() -> None:
     torch.manual_seed(0)
-    scores = torch.tensor([0.3, -1.0, 2.0, 0.0, -20.0])
-    tokens = drawn(scores.expand(20_000, 5), torch.randn(20_000)).sum(dim=0)
-    expected = 20_000 * scores.softmax(0)
-    assert stats.chisquare(tokens[:4], expected[:4] * tokens[:4].sum() / expected[:4].sum()).pvalue > 1e-3
-    extremes = drawn(scores.expand(2, 5), torch.tensor([-9.0, 9.0]))
+    weights = torch.tensor([0.3, 0.05, 0.55, 0.1, 0.0])
+    tokens = drawn(weights.expand(20_000, 5), uniform(torch.randn(20_000))).sum(dim=0)
+    assert stats.chisquare(tokens[:4], 20_000 * weights[:4]).pvalue > 1e-3
+    extremes = drawn(weights.expand(2, 5), uniform(torch.tensor([-9.0, 9.0])))
     assert extremes.argmax(dim=1).tolist() == [0, 3], "noise in order of the tokens, none but possible ones"
+
+
+def test_kept_tokens_are_drawn_from_the_second_and_are_those_of_the_first_as_often_as_can_be() -> None:
+    torch.manual_seed(0)
+    n, p, q = 20_000, torch.tensor([0.4, 0.3, 0.2, 0.1, 0.0]), torch.tensor([0.1, 0.5, 0.0, 0.15, 0.25])
+    first = drawn(p.expand(n, 5), torch.rand(n).double())
+    second = kept(first, p.expand(n, 5), q.expand(n, 5), torch.rand(n).double())
+    found = second.sum(dim=0)
+    assert found[2] == 0
+    possible = q > 0
+    assert stats.chisquare(found[possible], n * q[possible]).pvalue > 1e-3
+    same = int((first * second).sum())
+    assert stats.binomtest(same, n, torch.minimum(p, q).sum().item()).pvalue > 1e-3
+
+
+def test_the_improbable_is_cut_and_the_most_probable_never() -> None:
+    p = torch.tensor([[0.6, 0.3, 0.1], [0.34, 0.33, 0.33]])
+    torch.testing.assert_close(truncated(p, 0.2), torch.tensor([[2 / 3, 1 / 3, 0], [0.34, 0.33, 0.33]]))
+    torch.testing.assert_close(truncated(p, 1.0), torch.tensor([[1.0, 0, 0], [1.0, 0, 0]]))
+    torch.testing.assert_close(truncated(p, 0.0), p)
+
+
+def test_refinements_are_draws_of_what_is_probable_that_keep_the_draft(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    n, h = 10_000, torch.randn(1, 16)
+    refiner = text_refiner("autoregressive", "refiner.min_p=0.2").eval()
+    refiner.leave.weight.data *= 10  # tokens that differ in probability
+    monkeypatch.setattr(refiner, "encode", lambda x: Posterior(h.expand(n, -1), torch.zeros(n, 16)))
+    with torch.no_grad():
+        noise = torch.randn(n, refiner.noise_dim)
+        draft = refiner.draw(h.expand(n, -1), noise)
+        refined = refiner.redraw(draft, noise)
+        begun = torch.eye(11)[:, None].expand(-1, 16, -1)  # a text for each first token
+        each = truncated(refiner.logits(h.expand(11, -1), begun).softmax(dim=-1), 0.2)
+    pairs = torch.einsum("na,nb->ab", refined[:, 0], refined[:, 1]).flatten()
+    expected = (n * each[0, 0, :, None] * each[:, 1]).flatten()
+    often = expected > 5
+    assert (
+        stats.chisquare(pairs[often], expected[often] * pairs[often].sum() / expected[often].sum()).pvalue
+        > 1e-3
+    )
+    same = [(draft * other).sum(dim=-1).mean() for other in (refined, refined.roll(1, dims=0))]
+    assert same[0] > same[1] + 0.2
 
 
 def test_drafts_are_drawn_and_refinements_come_nearer_to_what_is_most_probable() -> None:
     torch.manual_seed(0)
-    noise, h = torch.randn(64, 16), torch.randn(64, 16)
-    refiner = text_refiner("autoregressive", "refiner.refined_temperature=0.3").eval()
+    noise, h = torch.randn(64, 32), torch.randn(64, 16)
+    refiner = text_refiner("autoregressive", "refiner.min_p=0.5").eval()
     refiner.leave.weight.data *= 20  # tokens that differ in probability
     draft = refiner.draw(h, noise)
     assert torch.equal(draft, refiner.draw(h, noise))
@@ -342,19 +386,24 @@ def beginning(*numbers: int) -> Observation:
 
 
 def test_what_is_written_after_a_beginning_is_what_the_likelihood_expects_after_it() -> None:
-    pair = writing("refiner.temperature=0.8", "refiner.refined_temperature=0.2")
+    pair = writing("refiner.temperature=0.8", "refiner.min_p=0.2")
     noise = pair.noise(40, seed=1)
     for numbers in ((3, 5, 5), (9,)):
         observed = beginning(*numbers)
         draft = pair.draft(noise, observed)
         refined = pair.refine(draft, observed, noise)
         told, drawing = pair.split(noise)
-        latents = {"draft": pair.code(told), "refined": pair.refiner.encode(draft).mean}
-        for x, h, temperature in ((draft, latents["draft"], 0.8), (refined, latents["refined"], 0.2)):
+        chance, again = uniform(drawing).chunk(2, dim=1)
+        h, inferred = pair.code(told), pair.refiner.encode(draft).mean
+        first = (pair.refiner.logits(h, draft) / 0.8).softmax(dim=-1)
+        likely = (pair.refiner.logits(inferred, draft) / 0.8).softmax(dim=-1)
+        probable = truncated((pair.refiner.logits(inferred, refined) / 0.8).softmax(dim=-1), 0.2)
+        for x in (draft, refined):
             assert (x[:, : len(numbers)].argmax(dim=2) == torch.tensor(numbers)).all()
-            scores = pair.refiner.logits(h, x) / temperature
-            for place in range(len(numbers), 16):
-                assert torch.equal(x[:, place], drawn(scores[:, place], drawing[:, place]))
+        for at in range(len(numbers), 16):
+            assert torch.equal(draft[:, at], drawn(first[:, at], chance[:, at]))
+            stays = kept(draft[:, at], likely[:, at], probable[:, at], again[:, at])
+            assert torch.equal(refined[:, at], stays)
 
 
 def test_what_follows_depends_on_the_beginning() -> None:
@@ -377,7 +426,7 @@ def test_over_texts_that_are_written_at_once_a_beginning_is_laid(name: str) -> N
 
 
 def test_temperatures_are_multiplied_and_cold_text_is_more_probable() -> None:
-    pair = writing("refiner.temperature=0.8", "refiner.refined_temperature=0.4")
+    pair = writing("refiner.temperature=0.8")
     pair.refiner.leave.weight.data /= 20
     noise = pair.noise(64, seed=1)
     h = pair.code(pair.split(noise)[0])
@@ -388,7 +437,7 @@ def test_temperatures_are_multiplied_and_cold_text_is_more_probable() -> None:
 
     before = surprise()
     pair.refiner.temper(0.5)
-    assert (pair.refiner.temperature, pair.refiner.refined_temperature) == pytest.approx((0.4, 0.2))
+    assert pair.refiner.temperature == pytest.approx(0.4)
     assert surprise() < before - 0.1, "nats of a token"
 
 

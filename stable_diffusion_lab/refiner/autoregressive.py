@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.batch import Observation
-from stable_diffusion_lab.bounds import Decay, NonNegativeInt, PositiveFloat, PositiveInt
-from stable_diffusion_lab.layer.label import one_hot
+from stable_diffusion_lab.bounds import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from stable_diffusion_lab.layer.drawing import drawn, kept, truncated, uniform
 from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.layer.straight_through import most_probable
@@ -26,9 +26,9 @@ class Autoregressive(Sequence):
     collapse). Against that: word dropout here, free bits in the objective, and a small ``decoder_scale``.
 
     ``decode`` is greedy; its gradient passes each token straight through. A draft is a draw from p(x | h),
-    token by token, and its refinement a draw by the same noise from a sharper one, given what the encoder
-    makes of the draft: probable tokens stay, improbable ones give way. Noise becomes tokens by the inverse of
-    their distribution function.
+    token by token. Its refinement is a draw from the probable part of p, given what the encoder makes of the
+    draft, that keeps as many tokens of the draft as any such draw can: improbable ones give way, and what
+    follows them stays where it still fits.
 
     Args:
         shape: ``(L, V)``; L divisible by ``patch``.
@@ -40,7 +40,7 @@ class Autoregressive(Sequence):
         patch: tokens of a patch.
         word_dropout: share of the tokens before that the decoder does not get to see while it learns.
         temperature: of the tokens of drafts; 1 draws from p(x | h), less from what is more probable.
-        refined_temperature: of the tokens of their refinements.
+        min_p: tokens less probable than this share of the most probable one are none of a refinement.
         decoder_scale: see ``Sequence``.
 
     Raises:
@@ -58,7 +58,7 @@ class Autoregressive(Sequence):
         patch: PositiveInt,
         word_dropout: Decay,
         temperature: PositiveFloat,
-        refined_temperature: PositiveFloat,
+        min_p: Fraction,
         decoder_scale: PositiveFloat,
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale, width)
@@ -66,8 +66,8 @@ class Autoregressive(Sequence):
         self.patches = count_patches(self.length, patch, latent_dim)
         self.word_dropout = word_dropout
         self.temperature = temperature
-        self.refined_temperature = refined_temperature
-        self.noise_dim = self.length
+        self.min_p = min_p
+        self.noise_dim = 2 * self.length  # for the draft, and for its refinement
         local = latent_dim // self.patches
         self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
         self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * local))
@@ -104,14 +104,25 @@ class Autoregressive(Sequence):
         return self.write(h, lambda scores, place: scores.softmax(dim=-1))
 
     def draw(self, h: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
-        return self.write(h, sampler(noise, self.temperature), observed)
+        chance = uniform(noise)[:, : self.length]
+
+        def choose(scores: Tensor, place: int) -> Tensor:
+            return drawn((scores / self.temperature).softmax(dim=-1), chance[:, place])
+
+        return self.write(h, choose, observed)
 
     def redraw(self, x: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
-        return self.write(self.encode(x).mean, sampler(noise, self.refined_temperature), observed)
+        h, chance, draft = self.encode(x).mean, uniform(noise)[:, self.length :], most_probable(x)
+        first = (self.logits(h, draft) / self.temperature).softmax(dim=-1)
+
+        def choose(scores: Tensor, place: int) -> Tensor:
+            probable = truncated((scores / self.temperature).softmax(dim=-1), self.min_p)
+            return kept(draft[:, place], first[:, place], probable, chance[:, place])
+
+        return self.write(h, choose, observed)
 
     def temper(self, factor: float) -> None:
         self.temperature *= factor
-        self.refined_temperature *= factor
 
     def write(
         self, h: Tensor, choose: Callable[[Tensor, int], Tensor], observed: Observation | None = None
@@ -131,16 +142,3 @@ class Autoregressive(Sequence):
             found.append(token)
             before = most_probable(token) @ self.embedding
         return torch.stack(found, dim=1)
-
-
-def sampler(noise: Tensor, temperature: float) -> Callable[[Tensor, int], Tensor]:
-    """Draws the token at a place from scores ``[B, V]``, by noise ``[B, L]``."""
-    return lambda scores, place: drawn(scores / temperature, noise[:, place])
-
-
-def drawn(scores: Tensor, noise: Tensor) -> Tensor:
-    """One-hot tokens ``[B, V]`` from scores ``[B, V]``, functions of standard normal noise ``[B]``."""
-    # Probabilities as whole numbers: of floats, a GPU has no deterministic cumsum.
-    below = (scores.softmax(dim=-1) * 2**30).round().long().cumsum(dim=-1)
-    passed = below < torch.special.ndtr(noise.double())[:, None] * below[:, -1:]
-    return one_hot(passed.sum(dim=-1).clamp_max(scores.shape[-1] - 1), scores.shape[-1]).to(scores)

@@ -76,10 +76,10 @@ class Refiner(nn.Module, ABC):
         return self(x)
 
     def temper(self, factor: float) -> None:
-        """Multiply the temperatures at which samples are drawn; less than 1 asks for what is more probable.
+        """Multiply the temperature at which samples are drawn; less than 1 asks for what is more probable.
 
         Raises:
-            ConfigError: if there are none.
+            ConfigError: if there is none.
         """
         name = type(self).__name__
         raise ConfigError("CFG-VALUE", f"temperature: the refiner of the run ({name}) has none; leave it out")
