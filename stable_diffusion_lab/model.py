@@ -11,9 +11,9 @@ from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.inversion import search
 from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.layer.seeding import fold, normal_rows, regrouped
 from stable_diffusion_lab.refiner.base import Refiner
 from stable_diffusion_lab.refiner.sequence import Sequence
+from stable_diffusion_lab.seeding import fold, normal_rows, regrouped
 from stable_diffusion_lab.task.base import Task
 from stable_diffusion_lab.task.generation import Generation
 

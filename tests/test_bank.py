@@ -11,11 +11,11 @@ from torch import distributed as dist
 
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.draft.pixels import Pixels
-from stable_diffusion_lab.layer.ranks import mean_over_ranks
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.feature.encoder import Encoder
 from stable_diffusion_lab.objective.feature.identity import Identity
+from stable_diffusion_lab.ranks import mean_over_ranks
 
 WORLD = 2
 OBJECTIVES = ["energy", "sinkhorn", "relativistic"]

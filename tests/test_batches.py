@@ -10,7 +10,7 @@ from stable_diffusion_lab.data import batches as module
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.seeding import fold, normal_rows, seeded
+from stable_diffusion_lab.seeding import fold, normal_rows, seeded
 
 N = 23
 SPLIT = Split(torch.arange(N, dtype=torch.uint8).view(N, 1, 1, 1).expand(N, 1, 2, 2), torch.arange(N))

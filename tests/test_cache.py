@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stable_diffusion_lab.error import DataError, DiskError
-from stable_diffusion_lab.layer.cache import keep
+from stable_diffusion_lab.file.cache import keep
 
 
 def whole(folder: Path) -> bool:

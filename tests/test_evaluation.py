@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from tiny import Batches, System, trainer
 from torch import Tensor, distributed, multiprocessing, nn
 
+from stable_diffusion_lab import ranks
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.digits import Digits
 from stable_diffusion_lab.draft.pixels import Pixels
@@ -21,7 +22,6 @@ from stable_diffusion_lab.fidelity.si_sdr import SISDR
 from stable_diffusion_lab.generator import mlp as generator_mlp
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.generator.unet import UNet
-from stable_diffusion_lab.layer import ranks
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.metric.density_coverage import DensityCoverage
 from stable_diffusion_lab.metric.frechet import Frechet

@@ -112,7 +112,7 @@ def test_a_cached_classifier_serves_its_own_settings_and_data_only(
     "part",
     [
         *("extractor/supervised", "extractor/base", "extractor/classifier", "extractor/spectrogram"),
-        *("layer/spectrum", "layer/seeding", "modality/base", "modality/image", "modality/audio"),
+        *("layer/spectrum", "seeding", "modality/base", "modality/image", "modality/audio"),
     ],
 )
 def test_a_cached_classifier_is_of_the_source_as_it_is(

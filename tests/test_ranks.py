@@ -14,10 +14,10 @@ from stable_diffusion_lab.adapt.gradient_balance import GradientBalance
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.data.batches import Batches
-from stable_diffusion_lab.layer.leaves import leaves
-from stable_diffusion_lab.layer.ranks import gather, gather_live, mean_over_ranks, own_rows, strided_rows
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
+from stable_diffusion_lab.ranks import gather, gather_live, mean_over_ranks, own_rows, strided_rows
+from stable_diffusion_lab.training.leaves import leaves
 from stable_diffusion_lab.training.optimizer import PlayerAdam
 from stable_diffusion_lab.training.schedule import Schedule
 from stable_diffusion_lab.training.system import System

@@ -22,11 +22,11 @@ from stable_diffusion_lab.generator import mlp
 from stable_diffusion_lab.generator.base import Generator
 from stable_diffusion_lab.generator.latent import Latent
 from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.layer.seeding import seeded
 from stable_diffusion_lab.metric.frechet import Frechet
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.refiner.base import Bound, Refiner
 from stable_diffusion_lab.refiner.mlp import MLP
+from stable_diffusion_lab.seeding import seeded
 
 LEARNERS = [name for name in parts.objectives() if name != "none"]
 SMALL = ["++critic.hidden_dim=64", "denoiser.hidden_dim=64"]

@@ -9,7 +9,6 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, multiprocessing
 from torch import distributed as dist
 
-from stable_diffusion_lab.layer.ranks import same_on_all_ranks
 from stable_diffusion_lab.objective.comparing import Comparing
 from stable_diffusion_lab.objective.feature.identity import Identity
 from stable_diffusion_lab.objective.max_sliced_wasserstein import MaxSlicedWasserstein, ascend
@@ -18,6 +17,7 @@ from stable_diffusion_lab.objective.sliced_wasserstein import (
     random_directions,
     squared_wasserstein,
 )
+from stable_diffusion_lab.ranks import same_on_all_ranks
 
 SAMPLES = Identity()
 BOTH = [SlicedWasserstein(SAMPLES, 16), MaxSlicedWasserstein(SAMPLES, 16)]

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.adapt.base import Adapt
 from stable_diffusion_lab.bounds import Decay, PositiveFloat
-from stable_diffusion_lab.layer.ranks import mean_over_ranks
+from stable_diffusion_lab.ranks import mean_over_ranks
 
 
 class Balance(Adapt):

@@ -9,7 +9,7 @@ from stable_diffusion_lab.adapt.base import Adapt
 from stable_diffusion_lab.batch import Draft
 from stable_diffusion_lab.bounds import NonNegativeFloat, PositiveFloat
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.ranks import mean_over_ranks
+from stable_diffusion_lab.ranks import mean_over_ranks
 from stable_diffusion_lab.refiner.base import Refiner
 
 

@@ -9,8 +9,8 @@ from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.file.base import Opened
 from stable_diffusion_lab.file.tiles import Blend, Tiles
-from stable_diffusion_lab.layer.seeding import fold, seeded
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.seeding import fold, seeded
 from stable_diffusion_lab.training.log_likelihood import log_likelihood
 
 _DRAWS = 16  # of the posterior, for each completion's likelihood

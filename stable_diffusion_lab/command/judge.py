@@ -12,7 +12,7 @@ from rich.table import Table
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.file.atomic import write_atomically
-from stable_diffusion_lab.layer.cache import cache
+from stable_diffusion_lab.file.cache import cache
 from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.evaluator import Evaluator

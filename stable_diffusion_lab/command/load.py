@@ -12,7 +12,7 @@ from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.check import check
 from stable_diffusion_lab.command.compose import guard
 from stable_diffusion_lab.error import ConfigError, RefusedError
-from stable_diffusion_lab.layer.tensor_file import fit
+from stable_diffusion_lab.file.tensor_file import fit
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training.checkpoint import latest

@@ -25,7 +25,7 @@ from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.atomic import write_atomically
-from stable_diffusion_lab.layer.cache import cache
+from stable_diffusion_lab.file.cache import cache
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.training import rehearsal, run_folder
 from stable_diffusion_lab.training.checkpoint import Checkpoint, latest

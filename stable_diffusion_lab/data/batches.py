@@ -7,9 +7,9 @@ from torch import Tensor
 
 from stable_diffusion_lab.data.base import Split
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.modality.base import Modality
 from stable_diffusion_lab.modality.image import Image
+from stable_diffusion_lab.seeding import fold
 
 _IMAGE = Image()
 ORDERED = 2**22  # samples whose order is in memory at once

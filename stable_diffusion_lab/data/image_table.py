@@ -16,8 +16,8 @@ from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.image_folder import MODES
 from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.extra import extra
 from stable_diffusion_lab.file.picture_file import FORMATS
-from stable_diffusion_lab.layer.extra import extra
 
 
 class ImageTable(Data):

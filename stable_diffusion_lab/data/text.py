@@ -14,7 +14,7 @@ from stable_diffusion_lab.data import text_file, token_file
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.cut.base import Cut, Passage
 from stable_diffusion_lab.error import DataError
-from stable_diffusion_lab.layer.cache import cache, keep
+from stable_diffusion_lab.file.cache import cache, keep
 from stable_diffusion_lab.modality import text as modality
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 

@@ -5,8 +5,8 @@ import torch
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed
 from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.density.base import Density
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.modality.vector import Vector
+from stable_diffusion_lab.seeding import fold
 
 
 class Toy(Data):

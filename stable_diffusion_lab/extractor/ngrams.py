@@ -10,7 +10,7 @@ from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.extractor.base import Extractor, TrainingData
 from stable_diffusion_lab.layer.ending import END
-from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.seeding import fold, seeded
 
 
 class NGrams(Extractor):

@@ -6,7 +6,7 @@ from torch import nn
 
 from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.extractor.base import Extractor, TrainingData, convolutional_body
-from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.seeding import fold, seeded
 
 
 class RandomConvolution(Extractor):

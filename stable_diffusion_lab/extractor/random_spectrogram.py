@@ -6,8 +6,8 @@ from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.extractor.base import Extractor, TrainingData
 from stable_diffusion_lab.extractor.random_convolution import random_body
 from stable_diffusion_lab.extractor.spectrogram import listening_body
-from stable_diffusion_lab.layer.seeding import fold, seeded
 from stable_diffusion_lab.modality.audio import Audio
+from stable_diffusion_lab.seeding import fold, seeded
 
 
 class RandomSpectrogram(Extractor):

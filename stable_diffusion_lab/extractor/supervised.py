@@ -15,8 +15,8 @@ from torch.nn import functional
 from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.extractor import base
 from stable_diffusion_lab.extractor.base import Extractor, TrainingData
-from stable_diffusion_lab.layer.cache import keep
-from stable_diffusion_lab.layer.seeding import fold, seeded
+from stable_diffusion_lab.file.cache import keep
+from stable_diffusion_lab.seeding import fold, seeded
 
 BATCH = 128
 PEAK_RATE = 3e-3
@@ -82,7 +82,7 @@ class Supervised(Extractor):
         package = Path(__file__).parents[1]
         files = {Path(__file__), Path(base.__file__), Path(inspect.getfile(type(self)))}
         files |= {package / "extractor" / "spectrogram.py", *(package / "modality").glob("*.py")}
-        files |= {package / "layer" / "spectrum.py", package / "layer" / "seeding.py"}
+        files |= {package / "layer" / "spectrum.py", package / "seeding.py"}
         source = b"".join(file.read_bytes() for file in sorted(files))
         parts = f"{data.fingerprint} {self.body} {self.steps} {self.seed}".encode()
         constants = b"".join(buffer.cpu().numpy().tobytes() for buffer in self.body.buffers())

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.fidelity.base import Fidelity
-from stable_diffusion_lab.layer import tensor_file
+from stable_diffusion_lab.file import tensor_file
 
 LAYERS = (1, 4, 7, 9, 11)  # the rectified convolutions
 LEAST = 64  # pixels; of fewer, the last layers would see nothing

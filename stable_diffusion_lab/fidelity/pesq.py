@@ -8,9 +8,9 @@ from torch import Tensor
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.extra import extra
 from stable_diffusion_lab.fidelity.base import Fidelity
 from stable_diffusion_lab.fidelity.waveform import refuse_others
-from stable_diffusion_lab.layer.extra import extra
 
 MODES = {8000: "nb", 16000: "wb"}  # narrow band of P.862, wide band of P.862.2
 LEAST = 0.25  # seconds

@@ -8,9 +8,9 @@ from torchmetrics.functional.audio import short_time_objective_intelligibility
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
+from stable_diffusion_lab.extra import extra
 from stable_diffusion_lab.fidelity.base import Fidelity
 from stable_diffusion_lab.fidelity.waveform import refuse_others
-from stable_diffusion_lab.layer.extra import extra
 
 LEAST = 0.4  # seconds: 30 frames of 25.6 ms, half overlapping, of speech without its pauses
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from stable_diffusion_lab.error import DataError
-from stable_diffusion_lab.layer.extra import extra
+from stable_diffusion_lab.extra import extra
 
 # How numbers are read so that they come back as they were, and what stands for 1.
 NUMBERS = {

@@ -9,9 +9,9 @@ from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.generator.observing import Observing
 from stable_diffusion_lab.layer.continuation import continued, loudness
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.layer.stft import LEAST, STFT, level, root_mean_square
 from stable_diffusion_lab.layer.unet import UNet
+from stable_diffusion_lab.seeding import fold
 
 _HUSH = -4.0  # where the mask of noise begins, before the sigmoid
 _ALONE = 0.1  # loudness of noise where nothing at all is observed

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveFloat, Some
 from stable_diffusion_lab.layer.pairwise import typical_distance
-from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.kernel.base import Kernel
+from stable_diffusion_lab.ranks import gather
 
 # How alike points at the given distances are, of any shape.
 Similarity = Callable[[Tensor], Tensor]

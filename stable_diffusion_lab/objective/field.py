@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.layer.pairwise import typical_distance
-from stable_diffusion_lab.layer.ranks import gather, own_rows
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing
+from stable_diffusion_lab.ranks import gather, own_rows
 
 
 def displace(x: Tensor, step: Tensor, value: Tensor) -> Tensor:

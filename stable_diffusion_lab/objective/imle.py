@@ -7,13 +7,13 @@ from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.bounds import Fraction, PositiveInt
 from stable_diffusion_lab.draft.base import Comparison
 from stable_diffusion_lab.layer.pairwise import Targets
-from stable_diffusion_lab.layer.ranks import mean_over_ranks
 from stable_diffusion_lab.layer.rows import row_blocks
 from stable_diffusion_lab.layer.running import RunningMean
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
 from stable_diffusion_lab.objective.feature.base import Feature
+from stable_diffusion_lab.ranks import mean_over_ranks
 
 
 class IMLE(Objective):

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
-from stable_diffusion_lab.layer.ranks import gather, gather_live
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing
 from stable_diffusion_lab.objective.feature.base import Feature
 from stable_diffusion_lab.objective.sliced_wasserstein import random_directions, squared_wasserstein
+from stable_diffusion_lab.ranks import gather, gather_live
 
 
 def steeper(x: Tensor, y: Tensor, line: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from stable_diffusion_lab.layer.pairwise import Targets
-from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.rows import sum_over_rows
 from stable_diffusion_lab.objective.discrepancy import Discrepancy, Similarity
+from stable_diffusion_lab.ranks import gather
 
 
 def total(x: Tensor, y: Tensor, similarity: Similarity) -> Tensor:

@@ -3,10 +3,10 @@
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.rows import sum_over_rows
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.adversarial import Adversarial
+from stable_diffusion_lab.ranks import gather
 
 
 def surprise(doubted: Tensor, preferred: Tensor) -> Tensor:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from stable_diffusion_lab.bounds import PositiveInt
-from stable_diffusion_lab.layer.ranks import gather, gather_live, same_on_all_ranks
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.objective.comparing import Comparing
 from stable_diffusion_lab.objective.feature.base import Feature
+from stable_diffusion_lab.ranks import gather, gather_live, same_on_all_ranks
 
 
 def squared_wasserstein(x: Tensor, y: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import CheckpointError, NonFiniteError
 from stable_diffusion_lab.file.atomic import sweep
-from stable_diffusion_lab.layer.tensor_file import verify
+from stable_diffusion_lab.file.tensor_file import verify
 from stable_diffusion_lab.training.boundary import BetweenBatches, settled
 from stable_diffusion_lab.training.system import System
 

@@ -8,8 +8,8 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from stable_diffusion_lab.error import CheckpointError
+from stable_diffusion_lab.file import tensor_file
 from stable_diffusion_lab.file.atomic import write_atomically
-from stable_diffusion_lab.layer import tensor_file
 
 
 class AtomicCheckpointIO(CheckpointIO):

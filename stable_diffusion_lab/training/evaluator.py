@@ -11,11 +11,11 @@ from stable_diffusion_lab.batch import Observation, Sample
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.extractor.base import Extractor
 from stable_diffusion_lab.fidelity.base import Fidelity
-from stable_diffusion_lab.layer.ranks import collect, share_out
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.measure.base import Measure
 from stable_diffusion_lab.metric.base import Metric
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.ranks import collect, share_out
+from stable_diffusion_lab.seeding import fold
 from stable_diffusion_lab.training.log_likelihood import LogLikelihood, log_likelihood
 from stable_diffusion_lab.training.maker import BATCH, Maker, evaluating
 

@@ -12,8 +12,8 @@ from stable_diffusion_lab.bounds import PositiveInt, Seed
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.error import DiskError
 from stable_diffusion_lab.file.atomic import write_atomically
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.seeding import fold
 from stable_diffusion_lab.training.boundary import BetweenBatches, due
 from stable_diffusion_lab.training.system import System
 

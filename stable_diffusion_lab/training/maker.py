@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.error import NonFiniteError
-from stable_diffusion_lab.layer.seeding import fold, normal_rows, seeded
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.seeding import fold, normal_rows, seeded
 
 BATCH = 500
 

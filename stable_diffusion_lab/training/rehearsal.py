@@ -5,7 +5,7 @@ from torch import Tensor
 
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.error import ConfigError, LabError
-from stable_diffusion_lab.layer.seeding import seeded
+from stable_diffusion_lab.seeding import seeded
 from stable_diffusion_lab.training.system import System
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from stable_diffusion_lab.adapt.base import Adapt
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.data.batches import Batches
-from stable_diffusion_lab.layer.leaves import leaves
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.base import Objective
+from stable_diffusion_lab.seeding import fold
+from stable_diffusion_lab.training.leaves import leaves
 from stable_diffusion_lab.training.optimizer import PlayerAdam
 from stable_diffusion_lab.training.schedule import Schedule
 

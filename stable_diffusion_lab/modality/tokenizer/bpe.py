@@ -7,7 +7,7 @@ import numpy
 
 from stable_diffusion_lab.bounds import PositiveInt
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.extra import extra
+from stable_diffusion_lab.extra import extra
 from stable_diffusion_lab.modality.tokenizer.base import Tokenizer
 
 

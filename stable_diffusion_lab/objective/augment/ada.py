@@ -5,9 +5,9 @@ from torch import Tensor
 
 from stable_diffusion_lab.bounds import Fraction, NonNegativeFloat, PositiveInt
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.resample import resample
 from stable_diffusion_lab.objective.augment.image import ImageAugment
+from stable_diffusion_lab.ranks import gather
 
 
 class ADA(ImageAugment):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.label import fitting, with_channels
-from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.running import RunningMean
+from stable_diffusion_lab.ranks import gather
 
 _NO_SPREAD = 1e-6  # stands in for the scale of points that are all the same
 

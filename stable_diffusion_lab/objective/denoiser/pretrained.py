@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stable_diffusion_lab.layer import tensor_file
+from stable_diffusion_lab.file import tensor_file
 from stable_diffusion_lab.objective.denoiser.base import Denoiser
 
 

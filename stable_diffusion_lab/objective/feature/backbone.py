@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Some
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.extractor.base import TrainingData
-from stable_diffusion_lab.layer import tensor_file
+from stable_diffusion_lab.file import tensor_file
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.network import Network, refuse_vectors
 

@@ -10,8 +10,8 @@ from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.bounds import NonNegativeInt
 from stable_diffusion_lab.draft.base import Comparison
 from stable_diffusion_lab.extractor.base import TrainingData
-from stable_diffusion_lab.layer.ranks import gather, strided_rows
 from stable_diffusion_lab.model import Pair
+from stable_diffusion_lab.ranks import gather, strided_rows
 
 
 class Feature(nn.Module, ABC):

@@ -11,10 +11,10 @@ from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.extractor.base import TrainingData
 from stable_diffusion_lab.layer.label import append, channel, one_hot, separate
 from stable_diffusion_lab.layer.pairwise import typical_distance
-from stable_diffusion_lab.layer.ranks import gather
 from stable_diffusion_lab.layer.widen import widen
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.base import Feature
+from stable_diffusion_lab.ranks import gather
 
 
 class ByClass(Feature):

@@ -9,9 +9,9 @@ from stable_diffusion_lab.error import DataError
 from stable_diffusion_lab.extractor import classifier
 from stable_diffusion_lab.extractor.base import TrainingData
 from stable_diffusion_lab.layer.activations import activations
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.network import Network, refuse_vectors
+from stable_diffusion_lab.seeding import fold
 
 
 class Classifier(Network):

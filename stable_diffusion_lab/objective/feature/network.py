@@ -13,9 +13,9 @@ from stable_diffusion_lab.draft.base import Comparison
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.layer.frozen import frozen
 from stable_diffusion_lab.layer.pooling import pooled
-from stable_diffusion_lab.layer.ranks import mean_over_ranks
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.base import Feature
+from stable_diffusion_lab.ranks import mean_over_ranks
 
 
 class Network(Feature):

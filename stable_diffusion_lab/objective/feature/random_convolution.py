@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt, Seed, Some
 from stable_diffusion_lab.extractor import random_convolution
 from stable_diffusion_lab.layer.activations import activations
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.objective.feature.network import Network, refuse_vectors
+from stable_diffusion_lab.seeding import fold
 
 
 class RandomConvolution(Network):

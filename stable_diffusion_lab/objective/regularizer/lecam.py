@@ -3,10 +3,10 @@
 from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import Decay, NonNegativeFloat
-from stable_diffusion_lab.layer.ranks import mean_over_ranks
 from stable_diffusion_lab.layer.running import RunningMean
 from stable_diffusion_lab.objective.regularizer.base import Regularizer
 from stable_diffusion_lab.objective.verdict import Verdict
+from stable_diffusion_lab.ranks import mean_over_ranks
 
 
 class LeCam(Regularizer):

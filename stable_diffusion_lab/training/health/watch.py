@@ -11,8 +11,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveInt
 from stable_diffusion_lab.error import UnhealthyError
 from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.layer.seeding import fold
 from stable_diffusion_lab.objective.adversarial import Adversarial
+from stable_diffusion_lab.seeding import fold
 from stable_diffusion_lab.training.boundary import BetweenBatches, due, settled
 from stable_diffusion_lab.training.checkpoint import Checkpoint
 from stable_diffusion_lab.training.health.base import Findings, Symptom
