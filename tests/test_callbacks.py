@@ -1,6 +1,7 @@
 """What a run shows and notices while it trains."""
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stable_diffusion_lab.training.checkpoint import Checkpoint, latest
 from stable_diffusion_lab.training.finite import Finite
 from stable_diffusion_lab.training.gallery import Gallery
 from stable_diffusion_lab.training.json_lines import JsonLines, read
-from stable_diffusion_lab.training.progress import Bar
+from stable_diffusion_lab.training.progress import Bar, Unheard
 from stable_diffusion_lab.training.terms import Terms
 
 
@@ -57,6 +58,25 @@ def test_plain_output_has_a_line_for_every_tenth(tmp_path: Path) -> None:
     assert len(lines) == 10
     assert lines[0].startswith("4/40  refiner learns") and lines[-1].startswith("40/40  generator learns")
     assert "square/generator" in lines[0] and "draft/fd 2.12" in lines[0]
+
+
+def test_training_goes_on_when_nobody_reads_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = []
+
+    class Pipe(io.StringIO):
+        def write(self, text: str, /) -> int:
+            lines.append(text)
+            raise BrokenPipeError
+
+    bar = Bar(4, dict, Unheard(file=Pipe(), width=80))
+    trainer = tiny.trainer(tmp_path, [bar], steps=40, enable_progress_bar=True)
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        trainer.fit(tiny.System(), tiny.Batches(40))
+        monkeypatch.undo()
+    assert len(lines) == 1 and trainer.global_step == 40
 
 
 def test_terminal_gets_one_bar(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def loggers(config: DictConfig, run: Path, resumed: int) -> list[Logger]:
 def _dashboard(node: dict[str, Any]) -> list[Logger]:
     try:
         logger = build(node)
+        getattr(logger, "_wandb_init", {}).pop("anonymous", None)  # a warning in each run, of what is not set
         _ = logger.experiment  # connects
         return [logger]
     except LabError:

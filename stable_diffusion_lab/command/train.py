@@ -69,6 +69,7 @@ def train(config: DictConfig) -> None:
             write_atomically(run / "modality.json", json.dumps(data.modality.node(), indent=2).encode())
         system = fit(config, run, checkpoint, batches, evaluator)
     if first:
+        print(f"trained and saved; scoring {evaluator.count('test'):,} samples of the test split", flush=True)
         found = scores(evaluator, system.average, "test", system.batches_seen)
         publish(evaluator, found, run / "test.json")
         use = "restore input=<file>" if system.model.task.observes else "sample"

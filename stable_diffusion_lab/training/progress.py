@@ -1,5 +1,7 @@
 """One bar for the whole run."""
 
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,7 +35,7 @@ class Bar(ProgressBar):
         super().__init__()
         self.every = every
         self.scores = scores
-        self.console = console or Console()
+        self.console = console or Unheard()
         self.enabled = True
         self.terms = ""
         self.drawn = 0.0
@@ -105,6 +107,14 @@ def phase(system: System) -> str:
     players = ("refiner", "generator")
     learning = [name for name in players if system.schedule.learns(name, system.batches_seen)]
     return f"{' and '.join(learning) or 'nobody'} learn{'' if len(learning) == 2 else 's'}"
+
+
+class Unheard(Console):
+    """Goes on without a word where whoever reads the output, as head does, has seen enough."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Lines(Progress):
