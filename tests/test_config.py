@@ -14,6 +14,7 @@ from stable_diffusion_lab import cli
 from stable_diffusion_lab.command.check import check
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.config_path import CONF
+from stable_diffusion_lab.command.unused import unused
 from stable_diffusion_lab.error import LabError
 
 # What is given to `sdlab train` (two blanks between words), and what the message has to contain.
@@ -219,3 +220,21 @@ def test_the_defaults_of_each_command_pass_the_check(verb: str) -> None:
 def test_several_mistakes_name_the_place_where_one_was_written() -> None:
     with pytest.raises(LabError, match=r"^error\[CFG-VALUE\]: data\.shape: "):
         check("train", compose("train", ["data.shape=[0.5]"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "idle"),
+    [
+        (["regularizer=r1", "objective=hinge"], []),
+        (["regularizer=r1", "seed=3"], ["regularizer=r1"]),
+        (["objective=hinge", "regularizer.r1.gamma=3"], []),
+        (["objective=mmd", "kernel=rational_quadratic", "denoiser=mlp"], ["denoiser=mlp"]),
+        (["feature=encoder", "objective=reverse_kl"], ["feature=encoder"]),
+        (["feature=encoder", "objective=[sinkhorn,reverse_kl]"], []),
+        (["density=mixture"], ["density=mixture"]),
+        (["data=toy", "density=mixture", "generator=mlp", "draft=pixels", "name=x"], []),
+        (["experiment=article", "refiner=mlp"], ["refiner=mlp"]),
+    ],
+)
+def test_words_that_change_nothing_are_found(words: list[str], idle: list[str]) -> None:
+    assert unused(compose("train", words), words) == idle
