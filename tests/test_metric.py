@@ -209,13 +209,13 @@ def test_too_few_samples_are_refused_and_just_enough_are_not(metric: Metric, sho
     sides = {"real": normal(50, 8, seed=0), "generated": normal(50, 8, seed=1)}
     enough = sides | {short: sides[short][:least]}
     assert all(math.isfinite(value) for value in metric(**enough).values())
-    with pytest.raises(DataError, match=f"need {least} samples") as caught:
+    with pytest.raises(DataError, match=f"at least {least} samples") as caught:
         metric(**sides | {short: sides[short][: least - 1]})
     assert (caught.value.tag, caught.value.exit_code) == ("METRIC-N", 3)
 
 
 def test_frechet_wants_more_samples_than_features() -> None:
-    with pytest.raises(DataError, match="fd need 65 samples, got 64 real and 1000 generated"):
+    with pytest.raises(DataError, match="fd: at least 65 samples wanted, got 64 real and 1000 generated"):
         FRECHET(normal(64, 64, seed=0), normal(1000, 64, seed=1))
 
 
@@ -232,7 +232,7 @@ def test_one_repeated_sample_is_finite_and_worse_than_the_data_itself(metric: Me
 def test_fewer_samples_than_features_are_refused_or_scored_with_finite_numbers(metric: Metric) -> None:
     sides = normal(30, 64, seed=0), normal(30, 64, seed=1)
     if metric.least(64) > 30:
-        with pytest.raises(DataError, match="need 65 samples"):
+        with pytest.raises(DataError, match="at least 65 samples"):
             metric(*sides)
     else:
         assert all(math.isfinite(value) for value in metric(*sides).values())

@@ -171,7 +171,7 @@ def test_a_task_without_damage_is_refused() -> None:
     ("words", "complaint"),
     [
         (["task=inpainting", "generator=dcgan"], "say generator=unet"),
-        (["task=inpainting", "draft=latents"], "say draft=pixels"),
+        (["task=inpainting", "draft=latents"], "another draft: pixels"),
         (["damage=strokes"], "nothing is damaged"),
         (["fidelity=[psnr]"], "nothing is damaged"),
         (["task=inpainting", "damage=dropped_segments"], "damage"),

@@ -117,8 +117,10 @@ def rehearse(config: DictConfig, data: Data, ways: Mapping[str, bool], resume: P
         told, _ = pair.split(pair.noise(1, 0))
         drawn, wanted = pair.code(told, observed).shape[1:], pair.embed(clean).shape[1:]
     if drawn != wanted:
-        shapes = f"it draws {list(drawn)}, where the data are {list(wanted)}"
-        raise ConfigError("CFG-FIT", f"generator: {shapes}; say draft=pixels, latents or embeddings")
+        shapes = f"it draws {list(drawn)}, where drafts are {list(wanted)}"
+        raise ConfigError(
+            "CFG-FIT", f"generator: {shapes}; choose another, or another draft: pixels, latents, embeddings"
+        )
     if resume is None:
         prepare(system, data)
         samples, labels = data.train.some(min(config.batch_size, REHEARSED))

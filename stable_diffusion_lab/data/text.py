@@ -77,7 +77,9 @@ class Text(Data):
             if len(rows) == 0:
                 found = f"{files.tokens.stat().st_size // rows.dtype.itemsize} tokens in the {split} split"
                 message = f"{path}: {found}, too few for one sample of {length} tokens"
-                raise DataError("DATA-SHORT", f"{message}; give more text, choose another cut, or lower data.length")
+                raise DataError(
+                    "DATA-SHORT", f"{message}; give more text, choose another cut, or lower data.length"
+                )
             everything = Split(rows, labels)
             splits[split] = everything if split == "train" else Split(*everything.some(judged))
         super().__init__(name, shape, splits["train"], splits["validation"], splits["test"], classes=classes)

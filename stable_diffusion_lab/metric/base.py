@@ -42,5 +42,7 @@ class Metric(ABC):
         if min(real, generated) < least:
             names = ", ".join(self.higher_is_better)
             found = f"{real} real and {generated} generated"
-            message = f"{names} need {least} samples, got {found}; use more, or leave the metric out"
+            message = (
+                f"{names}: at least {least} samples wanted, got {found}; use more, or leave the metric out"
+            )
             raise DataError("METRIC-N", message)
