@@ -332,7 +332,7 @@ def test_refinements_are_draws_of_what_is_probable_that_keep_the_draft(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    n, h = 10_000, torch.randn(1, 16)
+    n, h = 4_000, torch.randn(1, 16)
     refiner = text_refiner("autoregressive", "refiner.min_p=0.2").eval()
     refiner.leave.weight.data *= 10  # tokens that differ in probability
     monkeypatch.setattr(refiner, "encode", lambda x: Posterior(h.expand(n, -1), torch.zeros(n, 16)))
