@@ -5,15 +5,16 @@
 Every rival learns from the same windows for the same processor time on one thread, draws as many samples as
 the test split has, and is judged by the metrics and measures of the experiment. Each temperature, and each
 share of the largest probability below which tokens are cut, is a row: fidelity against diversity. Runs of
-``sdlab train`` join the table with their drafts, at each temperature, and with the refinements of the drafts
-of their own, at each cut; runs of one name are seeds of one row. Of these the share of the draft's words
-that are in the refinement, real words and others, is beside. Writes ``results.jsonl``, ``table.md``,
-``curves.png`` and ``samples.txt``, twenty of the first run, none selected. May be stopped and started again.
+``sdlab train`` join the table with their drafts (in latents, at each temperature) and with the refinements of
+the drafts of their own, at each cut; runs of one name are seeds of one row. ``real_kept`` is the share of the
+real words of 400 drafts that their refinements have at the same place, ``other_kept`` of those that the
+training text lacks. Writes ``results.jsonl``, ``table.md``, ``curves.png`` and ``samples.txt``, twenty of the
+first run, none selected. May be stopped and started again; with other settings into another folder.
 """
 
 import argparse
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from stable_diffusion_lab.command.judge import judge
 from stable_diffusion_lab.command.load import Trained, load
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.draft.latents import Latents
-from stable_diffusion_lab.measure.words import whole_words
+from stable_diffusion_lab.measure.words import WORD, Words
 from stable_diffusion_lab.modality.text import Text
 from stable_diffusion_lab.training.evaluator import Evaluator
 
@@ -40,6 +41,7 @@ COLUMNS = (
     *("distinct2", "bleu", "self_bleu", "copied", "copy", "ngram_ppl", "real_kept", "other_kept"),
 )
 CROWD = 20
+COMPARED = 400  # drafts whose words are looked for in their refinements
 Row = dict[str, float]
 Dials = dict[str, Sequence[float]]
 Rows = dict[str, list[Row]]
@@ -88,7 +90,7 @@ def pair_rows(run: Path, evaluator: Evaluator, dials: Dials) -> dict[str, Row]:
             found = evaluator.score(model, "test")
             row = {key.split("/")[1]: value for key, value in found.items() if key.startswith(stage)}
             if stage == "refined":
-                row |= kept(trained, evaluator)
+                row |= words_kept(trained, evaluator)
             end = "" if setting is None else f" {dial}={setting:g}"
             rows[f"{name} {stage}{end}"] = {"nats": nats, **row}
         if own is not None:
@@ -96,19 +98,22 @@ def pair_rows(run: Path, evaluator: Evaluator, dials: Dials) -> dict[str, Row]:
     return rows
 
 
-def kept(trained: Trained, evaluator: Evaluator) -> Row:
-    """Share of the real words of drafts, and of the others, that are in their refinements too."""
-    modality = trained.modality
-    assert isinstance(modality, Text)
-    known = {word for text in modality.texts(evaluator.data.stored("train")) for word in whole_words(text)}
-    total, stayed = Counter[bool](), Counter[bool]()
-    drafts, refined = (modality.texts(modality.to_stored(x)) for x in trained.model.generate(CROWD * 20, 0))
+def words_kept(trained: Trained, evaluator: Evaluator) -> Row:
+    """Share of the real words of drafts, and of others, that stand in the refinement at the same place."""
+    modality, words = trained.modality, evaluator.measures["words"]
+    assert isinstance(modality, Text) and isinstance(words, Words)
+    drafts, refined = (modality.texts(modality.to_stored(x)) for x in trained.model.generate(COMPARED, 0))
+    stayed: defaultdict[bool, list[bool]] = defaultdict(list)
     for draft, refinement in zip(drafts, refined, strict=True):
-        words, left = Counter(whole_words(draft)), Counter(whole_words(refinement))
-        for word, times in words.items():
-            total[word in known] += times
-            stayed[word in known] += min(times, left[word])
-    return {"real_kept": stayed[True] / total[True], "other_kept": stayed[False] / total[False]}
+        left = set(placed(refinement))
+        for start, word in placed(draft):
+            stayed[word in words.known].append((start, word) in left)
+    return {"real_kept": mean(stayed[True] or [0]), "other_kept": mean(stayed[False] or [0])}
+
+
+def placed(text: str) -> list[tuple[int, str]]:
+    """Words of a text and where they begin, but for one at its end, which may be cut off."""
+    return [(found.start(), found[0]) for found in WORD.finditer(text) if found.end() < len(text)]
 
 
 def table(rows: Rows) -> str:

@@ -24,7 +24,7 @@ from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.extractor.ngrams import NGrams
 from stable_diffusion_lab.generator.mlp import MLP
 from stable_diffusion_lab.generator.recurrent import Recurrent
-from stable_diffusion_lab.layer.drawing import drawn, kept, truncated, uniform
+from stable_diffusion_lab.layer.drawing import coupled, drawn, truncated, uniform
 from stable_diffusion_lab.layer.ending import END, alive
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.layer.straight_through import gumbel, most_probable
@@ -276,9 +276,14 @@ def text_refiner(name: str, *more: str) -> Sequence:
     return build(compose("train", [f"refiner={name}", *words, *more]).refiner)
 
 
+def texts(n: int) -> Tensor:
+    """Of 16 tokens, none of them the end."""
+    return functional.one_hot(torch.randint(1, 11, (n, 16)), 11).float()
+
+
 def test_the_controller_of_the_rate_counts_nats_of_a_whole_text() -> None:
     pair = Pair(MLP(3, 8, (16,)), text_refiner("gru"), Latents()).eval()
-    x = functional.one_hot(torch.randint(1, 11, (30, 16)), 11).float()
+    x = texts(30)
     adapt = build(compose("train", ["adapt=pi_control", "adapt.target=5.0"]).adapt)
     system = nn.Module()
     system.model = pair
@@ -295,8 +300,8 @@ def test_the_autoregressive_decoder_writes_what_its_likelihood_finds_most_probab
     refiner = text_refiner("autoregressive").eval()
     h = torch.randn(6, 16)
     written = refiner.decode(h)
-    told = refiner.logits(h, written)
-    torch.testing.assert_close(told.softmax(-1), written, rtol=1e-3, atol=1e-5)
+    told, inside = refiner.logits(h, written).softmax(-1), alive(most_probable(written)[..., END])
+    torch.testing.assert_close(told[inside], written[inside], rtol=1e-3, atol=1e-5)
 
 
 def test_drawn_tokens_are_as_frequent_as_they_are_probable() -> None:
@@ -308,17 +313,45 @@ def test_drawn_tokens_are_as_frequent_as_they_are_probable() -> None:
     assert extremes.argmax(dim=1).tolist() == [0, 3], "noise in order of the tokens, none but possible ones"
 
 
-def test_kept_tokens_are_drawn_from_the_second_and_are_those_of_the_first_as_often_as_can_be() -> None:
+def test_coupled_tokens_are_drawn_from_the_second_and_are_those_of_the_first_as_often_as_can_be() -> None:
     torch.manual_seed(0)
     n, p, q = 20_000, torch.tensor([0.4, 0.3, 0.2, 0.1, 0.0]), torch.tensor([0.1, 0.5, 0.0, 0.15, 0.25])
     first = drawn(p.expand(n, 5), torch.rand(n).double())
-    second = kept(first, p.expand(n, 5), q.expand(n, 5), torch.rand(n).double())
+    second = coupled(first, p.expand(n, 5), q.expand(n, 5), torch.rand(n).double())
     found = second.sum(dim=0)
     assert found[2] == 0
     possible = q > 0
     assert stats.chisquare(found[possible], n * q[possible]).pvalue > 1e-3
     same = int((first * second).sum())
     assert stats.binomtest(same, n, torch.minimum(p, q).sum().item()).pvalue > 1e-3
+
+
+def test_what_q_rules_out_is_never_drawn_not_even_where_p_is_q() -> None:
+    token, certain = torch.eye(4)[[1]], torch.eye(4)[[2]]
+    for chance in (0.0, 1e-9, 0.5, 1.0):
+        drawn_again = coupled(token, certain, certain, torch.tensor([chance], dtype=torch.float64))
+        assert drawn_again.argmax().item() == 2
+    extremes = drawn(torch.tensor([[0.0, 0.5, 0.5, 0.0]]).expand(2, -1), torch.tensor([0.0, 1.0]).double())
+    assert extremes.argmax(dim=1).tolist() == [1, 2]
+    assert drawn(torch.full((1, 3), torch.nan), torch.tensor([0.5]).double()).isnan().all()
+
+
+@pytest.mark.parametrize("name", ["autoregressive", "transformer", "gru"])
+def test_what_is_after_the_end_of_a_draft_is_not_read(name: str) -> None:
+    torch.manual_seed(0)
+    refiner, x = text_refiner(name).eval(), texts(64)
+    x[:, 9] = torch.eye(11)[END]
+    other = torch.cat([x[:, :10], texts(64)[:, 10:]], dim=1)
+    noise = torch.randn(64, refiner.noise_dim)
+    torch.testing.assert_close(refiner.encode(other).mean, refiner.encode(x).mean)
+    assert torch.equal(refiner.redraw(other, noise), refiner.redraw(x, noise))
+
+
+def test_refining_depends_on_noise_alone_while_the_refiner_learns() -> None:
+    torch.manual_seed(0)
+    refiner = text_refiner("autoregressive", "refiner.word_dropout=0.5").train()
+    x, noise = texts(64), torch.randn(64, refiner.noise_dim)
+    assert torch.equal(refiner.redraw(x, noise), refiner.redraw(x, noise))
 
 
 def test_the_improbable_is_cut_and_the_most_probable_never() -> None:
@@ -333,15 +366,16 @@ def test_refinements_are_draws_of_what_is_probable_that_keep_the_draft(
 ) -> None:
     torch.manual_seed(0)
     n, h = 4_000, torch.randn(1, 16)
-    refiner = text_refiner("autoregressive", "refiner.min_p=0.2").eval()
-    refiner.leave.weight.data *= 10  # tokens that differ in probability
+    refiner = text_refiner("autoregressive", "refiner.min_p=0.3").eval()
+    refiner.leave.weight.data *= 3  # tokens that differ in probability
+    refiner.leave.bias.data[END] += 1.4  # many end at once, and some of these go on when refined
     monkeypatch.setattr(refiner, "encode", lambda x: Posterior(h.expand(n, -1), torch.zeros(n, 16)))
     with torch.no_grad():
         noise = torch.randn(n, refiner.noise_dim)
         draft = refiner.draw(h.expand(n, -1), noise)
         refined = refiner.redraw(draft, noise)
         begun = torch.eye(11)[:, None].expand(-1, 16, -1)  # a text for each first token
-        each = truncated(refiner.logits(h.expand(11, -1), begun).softmax(dim=-1), 0.2)
+        each = truncated(refiner.logits(h.expand(11, -1), begun).softmax(dim=-1), 0.3)
     pairs = torch.einsum("na,nb->ab", refined[:, 0], refined[:, 1]).flatten()
     expected = (n * each[0, 0, :, None] * each[:, 1]).flatten()
     often = expected > 5
@@ -350,7 +384,7 @@ def test_refinements_are_draws_of_what_is_probable_that_keep_the_draft(
         > 1e-3
     )
     same = [(draft * other).sum(dim=-1).mean() for other in (refined, refined.roll(1, dims=0))]
-    assert same[0] > same[1] + 0.2
+    assert same[0] > same[1] + 0.1
 
 
 def test_drafts_are_drawn_and_refinements_come_nearer_to_what_is_most_probable() -> None:
@@ -402,7 +436,7 @@ def test_what_is_written_after_a_beginning_is_what_the_likelihood_expects_after_
             assert (x[:, : len(numbers)].argmax(dim=2) == torch.tensor(numbers)).all()
         for at in range(len(numbers), 16):
             assert torch.equal(draft[:, at], drawn(first[:, at], chance[:, at]))
-            stays = kept(draft[:, at], likely[:, at], probable[:, at], again[:, at])
+            stays = coupled(draft[:, at], likely[:, at], probable[:, at], again[:, at])
             assert torch.equal(refined[:, at], stays)
 
 

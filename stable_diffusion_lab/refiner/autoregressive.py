@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt
-from stable_diffusion_lab.layer.drawing import drawn, kept, truncated, uniform
+from stable_diffusion_lab.layer.drawing import coupled, drawn, truncated, uniform
+from stable_diffusion_lab.layer.ending import END, alive, ended
 from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
 from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.layer.straight_through import most_probable
@@ -26,9 +27,10 @@ class Autoregressive(Sequence):
     collapse). Against that: word dropout here, free bits in the objective, and a small ``decoder_scale``.
 
     ``decode`` is greedy; its gradient passes each token straight through. A draft is a draw from p(x | h),
-    token by token. Its refinement is a draw from the probable part of p, given what the encoder makes of the
-    draft, that keeps as many tokens of the draft as any such draw can: improbable ones give way, and what
-    follows them stays where it still fits.
+    token by token. Its refinement is written from what the encoder makes of the draft, with probable tokens
+    alone, each that of the draft with as much probability as can be (see ``coupled``): improbable tokens
+    give way, and what follows them stays where it still fits. Were the encoder's latents those of the
+    draft, refinements would be draws from the probable part of p.
 
     Args:
         shape: ``(L, V)``; L divisible by ``patch``.
@@ -39,8 +41,9 @@ class Autoregressive(Sequence):
         hidden_dim: of the decoder's state.
         patch: tokens of a patch.
         word_dropout: share of the tokens before that the decoder does not get to see while it learns.
-        temperature: of the tokens of drafts; 1 draws from p(x | h), less from what is more probable.
-        min_p: tokens less probable than this share of the most probable one are none of a refinement.
+        temperature: of all tokens; 1 draws from p(x | h), less from what is more probable.
+        min_p: a refinement has no token less probable than this share of the most probable one, but for what
+            is known.
         decoder_scale: see ``Sequence``.
 
     Raises:
@@ -62,7 +65,6 @@ class Autoregressive(Sequence):
         decoder_scale: PositiveFloat,
     ) -> None:
         super().__init__(shape, latent_dim, decoder_scale, width)
-        self.patch = patch
         self.patches = count_patches(self.length, patch, latent_dim)
         self.word_dropout = word_dropout
         self.temperature = temperature
@@ -91,12 +93,19 @@ class Autoregressive(Sequence):
         return self.enter(h).tanh()[None], each.view(len(h), self.length, -1)
 
     def logits(self, h: Tensor, x: Tensor) -> Tensor:
-        state, told = self.plan(h)
+        return self.scores(h, self.embed(x)[:, :-1])
+
+    def distortion(self, x: Tensor, h: Tensor) -> Tensor:
         written = self.embed(x)[:, :-1]
         if self.training:
             seen = torch.rand(written.shape[:2], device=x.device) >= self.word_dropout
             written = written * seen[..., None]
-        before = torch.cat([self.start.expand(len(x), 1, -1), written], dim=1)
+        return self.surprise(x, self.scores(h, written)) / self.decoder_scale**2
+
+    def scores(self, h: Tensor, written: Tensor) -> Tensor:
+        """Scores ``[B, L, V]`` of tokens given latents and the embeddings ``[B, L - 1, width]`` before."""
+        state, told = self.plan(h)
+        before = torch.cat([self.start.expand(len(h), 1, -1), written], dim=1)
         states, _ = self.decoder(torch.cat([before, told], dim=2), state)
         return self.leave(states)
 
@@ -112,12 +121,14 @@ class Autoregressive(Sequence):
         return self.write(h, choose, observed)
 
     def redraw(self, x: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
-        h, chance, draft = self.encode(x).mean, uniform(noise)[:, self.length :], most_probable(x)
+        h, chance, draft = self.encode(x).mean, uniform(noise)[:, self.length :], ended(most_probable(x))
         first = (self.logits(h, draft) / self.temperature).softmax(dim=-1)
+        inside = alive(draft[..., END])[..., None]
+        first = torch.where(inside, first, draft)  # after its end there are but ends
 
         def choose(scores: Tensor, place: int) -> Tensor:
             probable = truncated((scores / self.temperature).softmax(dim=-1), self.min_p)
-            return kept(draft[:, place], first[:, place], probable, chance[:, place])
+            return coupled(draft[:, place], first[:, place], probable, chance[:, place])
 
         return self.write(h, choose, observed)
 

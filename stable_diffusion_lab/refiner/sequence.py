@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_diffusion_lab.error import ConfigError
-from stable_diffusion_lab.layer.ending import END, alive
+from stable_diffusion_lab.layer.ending import END, alive, ended
 from stable_diffusion_lab.layer.straight_through import most_probable
 from stable_diffusion_lab.refiner.base import Refiner
 
@@ -50,15 +50,22 @@ class Sequence(Refiner):
         """
 
     def embed(self, x: Tensor) -> Tensor:
-        """Embeddings ``[B, L, width]`` of the most probable tokens; the gradient is the expectation's."""
-        return most_probable(x) @ self.embedding
+        """Embeddings ``[B, L, width]`` of the most probable tokens, and of ends after the first end.
+
+        The gradient is the expectation's.
+        """
+        return ended(most_probable(x)) @ self.embedding
 
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
         return -self.log_prob(x, h) / self.decoder_scale**2
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
-        each = (x * self.logits(h, x).log_softmax(dim=-1)).sum(dim=-1)
-        return (each * alive(x[..., END])).sum(dim=1)
+        return -self.surprise(x, self.logits(h, x))
+
+    def surprise(self, x: Tensor, scores: Tensor) -> Tensor:
+        """Nats ``[B]`` of texts ``[B, L, V]`` up to their ends, by scores ``[B, L, V]``."""
+        each = (x * scores.log_softmax(dim=-1)).sum(dim=-1)
+        return -(each * alive(x[..., END])).sum(dim=1)
 
     @property
     def entries(self) -> int:
