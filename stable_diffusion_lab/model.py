@@ -69,8 +69,8 @@ class Pair(nn.Module):
         Args:
             draft: samples, made or real.
             observed: what is known of them.
-            noise: what they were drafted from, ``[B, noise_dim]``; without it the refinement is the most
-                probable one.
+            noise: what they were drafted from, ``[B, noise_dim]``; without it the refinement is the decoder's
+                mean, of text its greedy choice, and what is known is laid over it.
         """
         if noise is None:
             return self.complete(self.refiner(draft), observed)
@@ -128,7 +128,9 @@ class Pair(nn.Module):
     def generate(
         self, n: int, seed: int = 0, label: int | None = None, observed: Observation | None = None
     ) -> Sample:
-        """Draw ``n`` samples; the same seed gives the same samples on every device.
+        """Draw ``n`` samples, the same for the same seed.
+
+        On other devices, up to rounding: of a text that may change a token, and what follows from it.
 
         Args:
             n: number of samples.

@@ -459,7 +459,7 @@ def test_over_texts_that_are_written_at_once_a_beginning_is_laid(name: str) -> N
         assert (x[:, :3].argmax(dim=2) == torch.tensor([3, 5, 5])).all()
 
 
-def test_temperatures_are_multiplied_and_cold_text_is_more_probable() -> None:
+def test_the_temperature_is_multiplied_and_cold_text_is_more_probable() -> None:
     pair = writing("refiner.temperature=0.8")
     pair.refiner.leave.weight.data /= 20
     noise = pair.noise(64, seed=1)
@@ -476,7 +476,7 @@ def test_temperatures_are_multiplied_and_cold_text_is_more_probable() -> None:
 
 
 @pytest.mark.parametrize("name", ["transformer", "gru"])
-def test_without_temperatures_there_is_nothing_to_multiply(name: str) -> None:
+def test_without_a_temperature_there_is_nothing_to_multiply(name: str) -> None:
     with pytest.raises(ConfigError, match="temperature: the refiner of the run"):
         text_refiner(name).temper(0.5)
 

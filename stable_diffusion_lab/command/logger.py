@@ -35,7 +35,7 @@ def loggers(config: DictConfig, run: Path, resumed: int) -> list[Logger]:
 def _dashboard(node: dict[str, Any]) -> list[Logger]:
     try:
         logger = build(node)
-        getattr(logger, "_wandb_init", {}).pop("anonymous", None)  # a warning in each run, of what is not set
+        getattr(logger, "_wandb_init", {}).pop("anonymous", None)  # W&B warns of it even where it is None
         _ = logger.experiment  # connects
         return [logger]
     except LabError:

@@ -24,7 +24,7 @@ def sample(config: DictConfig) -> None:
 
     Raises:
         ConfigError: if the ending is unknown, such samples cannot be written so, or the file, or something in
-            the folder, is there already; if the run knows no such class, has no temperatures, or restores.
+            the folder, is there already; if the run knows no such class, has no temperature, or restores.
         DataError: if no sample can begin with the prompt.
     """
     out = Path(config.out)

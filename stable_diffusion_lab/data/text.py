@@ -155,7 +155,8 @@ def _dtype(text: modality.Text) -> numpy.dtype[numpy.generic]:
 def _key(sources: list[Source], cut: Cut, tokenizer: Tokenizer, length: int) -> str:
     """Sixteen hex digits that change with whatever tokens depend on."""
     package = Path(text_file.__file__).parent
-    makers = [*package.glob("text*.py"), *package.glob("cut/*.py"), package / "token_file.py"]
+    makers = [*package.glob("text*.py"), *package.glob("cut/*.py")]
+    makers += [package / "token_file.py", package / "folder.py"]
     makers += (package.parent / "modality" / "tokenizer").glob("*.py")
     makers += [package.parent / "modality" / "text.py", package.parent / "layer" / "ending.py"]
     found = hashlib.sha256(f"{type(cut)} {vars(cut)} {tokenizer.node()} {length}".encode())

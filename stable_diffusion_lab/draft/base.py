@@ -1,4 +1,4 @@
-"""Where drafts live: the one place that knows whether a generator's output is an image."""
+"""Where drafts live: the one place that knows whether a generator's output is a sample."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

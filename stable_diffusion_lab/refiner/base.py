@@ -32,7 +32,7 @@ class Refiner(nn.Module, ABC):
         latent_dim: width of the latent vector h.
         decoder_scale: standard deviation of the Gaussian likelihood p(x | h), in units of the
             sample range [-1, 1].
-        noise_dim: entries of the noise that ``draw`` chooses by; 0 where it shows the mean.
+        noise_dim: entries of the noise that ``draw`` and ``redraw`` choose by; 0 where they show the mean.
         explained: what the likelihood is a density of: samples x, or what represents them.
     """
 
@@ -64,7 +64,7 @@ class Refiner(nn.Module, ABC):
 
         Args:
             h: latents.
-            noise: ``[B, noise_dim]`` standard normal, of which the sample is a function.
+            noise: ``[B, noise_dim]`` standard normal, of a part of which the sample is a function.
             observed: what is known of the samples, for a refiner that writes one entry after another: what
                 it writes follows from what is known before. Others need not look, ``Pair`` puts what is
                 known into whatever they make.
@@ -72,7 +72,7 @@ class Refiner(nn.Module, ABC):
         return self.decode(h)
 
     def redraw(self, x: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
-        """The refinement of drafts ``[B, *shape]`` that ``noise`` drew, as it is shown."""
+        """The refinement of drafts ``[B, *shape]`` as it is shown, by noise that no draft is a function of."""
         return self(x)
 
     def temper(self, factor: float) -> None:
@@ -107,8 +107,8 @@ class Refiner(nn.Module, ABC):
     def distortion(self, x: Tensor, h: Tensor) -> Tensor:
         """-log p(x | h) of samples ``[B, *shape]`` given latents ``[B, latent_dim]``, without constants.
 
-        Here and in the two that follow the likelihood is a Gaussian around ``decode``; a refiner of something
-        else than numbers says its own.
+        Here, in ``log_prob`` and in ``count`` the likelihood is a Gaussian around ``decode``; a refiner of
+        something else than numbers says its own.
         """
         error = (x - self.decode(h)).flatten(1).square().sum(dim=1)
         return 0.5 * error / self.decoder_scale**2
