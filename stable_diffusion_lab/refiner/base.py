@@ -72,7 +72,7 @@ class Refiner(nn.Module, ABC):
         return self.decode(h)
 
     def redraw(self, x: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
-        """The refinement of drafts ``[B, *shape]`` as it is shown, by noise that no draft is a function of."""
+        """The refinement of drafts ``[B, *shape]`` as it is shown, by noise of which no draft is."""
         return self(x)
 
     def temper(self, factor: float) -> None:
