@@ -188,8 +188,8 @@ def main(given: argparse.Namespace) -> None:
     if given.runs:
         trained = load(given.runs[0])
         drawn = trained.model.generate(CROWD, 0)
-        stored = [trained.modality.to_stored(stage) for stage in drawn]
-        (given.out / "samples.txt").write_bytes(trained.modality.exhibit(*stored))
+        stored = {name: trained.modality.to_stored(stage) for name, stage in drawn._asdict().items()}
+        (given.out / "samples.txt").write_bytes(trained.modality.exhibit(stored))
     print(table(rows))
 
 

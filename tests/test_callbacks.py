@@ -45,8 +45,10 @@ def test_gallery_shows_drafts_beside_refinements_and_keeps_the_noise(tmp_path: P
     assert [path.name for path in pictures] == [f"step-{t:08d}.png" for t in (4, 8, 10)]
     picture = Image.open(pictures[-1])
     half = (picture.width - 8) // 2
-    left, right = picture.getpixel((10, 10)), picture.getpixel((half + 18, 10))
+    left, right = picture.getpixel((10, 24)), picture.getpixel((half + 18, 24))
     assert abs(left + right - 255) <= 1, "the tiny refiner turns the sign"
+    darkest = [picture.crop((at, 0, at + half, 14)).getextrema()[0] for at in (0, half + 8)]
+    assert max(darkest) < 128, "each half has a caption"
 
 
 def test_plain_output_has_a_line_for_every_tenth(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_lines_escape_what_would_break_them() -> None:
 
 def test_a_page_shows_draft_and_refinement_together() -> None:
     text, stored = words()
-    page = text.exhibit(stored, stored.flip(0)).decode()
+    page = text.exhibit({"draft": stored, "refined": stored.flip(0)}).decode()
     assert page.split("\n\n")[0] == "draft    The cat\nrefined  "
     assert text.picture(stored, stored).size > (10, 10)
 

@@ -15,7 +15,7 @@ from stable_diffusion_lab.batch import Observation, Sample
 from stable_diffusion_lab.command.load import load, stored_config, stored_modality
 from stable_diffusion_lab.error import ConfigError, DiskError
 from stable_diffusion_lab.file.atomic import write_atomically
-from stable_diffusion_lab.modality.base import Modality, png
+from stable_diffusion_lab.modality.base import Modality, captioned, png
 from stable_diffusion_lab.model import Pair
 
 
@@ -92,7 +92,7 @@ def write_npz(out: Path, drawn: Sample, modality: Modality) -> None:
 
 def write_picture(out: Path, drawn: Sample, modality: Modality) -> None:
     """One picture: drafts on the left, their refinements on the right."""
-    write_atomically(out, png(modality.picture(*drawn)))
+    write_atomically(out, png(captioned(modality.picture(*drawn), drawn._fields)))
 
 
 def write_text(out: Path, drawn: Sample, modality: Modality) -> None:

@@ -1,14 +1,13 @@
 """One picture that compares the completions of a file."""
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from stable_diffusion_lab.command.complete import Completed
 from stable_diffusion_lab.file.base import Opened
-from stable_diffusion_lab.modality.base import Modality
+from stable_diffusion_lab.modality.base import GAP, Modality, captioned
 
 _LARGEST = 6000  # pixels, of either side
 _LEGIBLE = 240  # pixels: lower pictures are enlarged to about this height, as far as they may be
-_LINE = 14  # height of the captions
 
 
 def sheet(opened: Opened, done: Completed, modality: Modality) -> Image.Image:
@@ -21,10 +20,4 @@ def sheet(opened: Opened, done: Completed, modality: Modality) -> Image.Image:
     picture.thumbnail((_LARGEST, _LARGEST))
     factor = max(1, min(_LEGIBLE // picture.height, _LARGEST // picture.width))
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    together = Image.new("RGB", (picture.width, picture.height + _LINE), "white")
-    together.paste(picture, (0, _LINE))
-    pen = ImageDraw.Draw(together)
-    step = (picture.width + 8 * factor) / len(captions)
-    for index, caption in enumerate(captions):
-        pen.text((index * step + 2, 1), caption, fill="black")
-    return together
+    return captioned(picture.convert("RGB"), captions, GAP * factor)

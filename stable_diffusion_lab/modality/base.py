@@ -2,16 +2,19 @@
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.file.base import MaskSpec, Reader
+
+GAP = 8  # pixels between panels
+CAPTION = 14  # pixels: height of a line above them
 
 
 class Modality(ABC):
@@ -104,20 +107,30 @@ class Modality(ABC):
         """
         return {}
 
-    def exhibit(self, *stored: Tensor) -> bytes:
-        """What a run shows of its samples, as the content of a file that ends in ``ending``."""
-        return png(self.picture(*stored))
+    def exhibit(self, stages: Mapping[str, Tensor]) -> bytes:
+        """What is shown of stored samples ``[N, ...]`` by stage, as a file that ends in ``ending``."""
+        return png(captioned(self.picture(*stages.values()), [*stages]))
 
     def picture(self, *stored: Tensor) -> Image.Image:
         """Panels of equally many stored samples ``[N, ...]`` from left to right, white lines between them."""
         panels = [self.panel(samples) for samples in stored]
-        width = sum(panel.width + 8 for panel in panels) - 8
+        width = sum(panel.width + GAP for panel in panels) - GAP
         together = Image.new(panels[0].mode, (width, max(panel.height for panel in panels)), "white")
         left = 0
         for panel in panels:
             together.paste(panel, (left, 0))
-            left += panel.width + 8
+            left += panel.width + GAP
         return together
+
+
+def captioned(picture: Image.Image, captions: Sequence[str], gap: int = GAP) -> Image.Image:
+    """A picture of equally wide panels, so many pixels apart, and above each what it is."""
+    together = Image.new(picture.mode, (picture.width, picture.height + CAPTION), "white")
+    together.paste(picture, (0, CAPTION))
+    pen = ImageDraw.Draw(together)
+    for index, caption in enumerate(captions):
+        pen.text((index * (picture.width + gap) / len(captions) + 2, 1), caption, fill="black")
+    return together
 
 
 def png(picture: Image.Image) -> bytes:

@@ -1,6 +1,6 @@
 """Text: token numbers in store, probabilities of tokens for networks, lines to read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
@@ -95,10 +95,12 @@ class Text(Modality):
     def lines(self, stored: Tensor) -> list[str]:
         return [escape(text) for text in self.texts(stored)]
 
-    def exhibit(self, *stored: Tensor) -> bytes:
+    def exhibit(self, stages: Mapping[str, Tensor]) -> bytes:
         """Draft over refinement, pair by pair, a blank line between pairs."""
-        pairs = zip(*map(self.lines, stored), strict=True)
-        return "\n".join(f"draft    {draft}\nrefined  {refined}\n" for draft, refined in pairs).encode()
+        rows = zip(
+            *([f"{name:9}{line}\n" for line in self.lines(it)] for name, it in stages.items()), strict=True
+        )
+        return "\n".join(map("".join, rows)).encode()
 
     def panel(self, stored: Tensor) -> Image.Image:
         """A line for each sample, black on white."""

@@ -46,7 +46,7 @@ class Gallery(BetweenBatches):
             modality = self.data.modality
             shown = {k: modality.to_stored(x.cpu()) for k, x in self.draw(system.average).items()}
             try:
-                write_atomically(stem.with_suffix(modality.ending), modality.exhibit(*shown.values()))
+                write_atomically(stem.with_suffix(modality.ending), modality.exhibit(shown))
                 self.write_apart(stem, shown)
             except DiskError as error:
                 warnings.warn(f"{error}; training goes on without it", stacklevel=2)
