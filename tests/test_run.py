@@ -18,6 +18,7 @@ from stable_diffusion_lab.command.load import load, pick
 from stable_diffusion_lab.command.sample import draw
 from stable_diffusion_lab.error import ConfigError
 from stable_diffusion_lab.modality import image
+from stable_diffusion_lab.modality.base import CAPTION
 from stable_diffusion_lab.model import Pair
 from stable_diffusion_lab.training import run_folder
 from stable_diffusion_lab.training.evaluator import Evaluator
@@ -128,7 +129,7 @@ def test_samples_do_not_depend_on_the_batch_size(trained: tuple[Path, str], tmp_
 
 def test_samples_as_a_grid_and_as_a_folder(trained: tuple[Path, str], tmp_path: Path) -> None:
     assert sample(trained[0], tmp_path / "grid.png", "n=9") == 0
-    assert Image.open(tmp_path / "grid.png").size == (2 * (3 * 58 + 2) + 8, 3 * 58 + 2)
+    assert Image.open(tmp_path / "grid.png").size == (2 * (3 * 58 + 2) + 8, 3 * 58 + 2 + CAPTION)
     assert sample(trained[0], tmp_path / "a.npz", "n=9") == 0
     assert sample(trained[0], tmp_path / "folder", "n=9") == 0
     names = sorted(path.name for path in (tmp_path / "folder" / "samples").iterdir())

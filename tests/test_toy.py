@@ -24,6 +24,7 @@ from stable_diffusion_lab.data.toy import Toy
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.extractor.coordinates import Coordinates
 from stable_diffusion_lab.extractor.random_convolution import RandomConvolution
+from stable_diffusion_lab.modality.base import CAPTION
 from stable_diffusion_lab.modality.vector import BINS, EDGE, ENLARGED
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -194,7 +195,7 @@ def test_a_run_ends_with_scores_vectors_and_a_picture(
     assert (found["extractor"], found["real"]) == ("Coordinates", 500)
     assert all(math.isfinite(value) for row in found["scores"].values() for value in row.values())
     side = BINS * ENLARGED
-    assert Image.open(run / "samples" / "step-00000040.png").size == (2 * side + 8, side)
+    assert Image.open(run / "samples" / "step-00000040.png").size == (2 * side + 8, side + CAPTION)
     assert sample(run, tmp_path / "a.npz", "n=300") == 0
     arrays = dict(numpy.load(tmp_path / "a.npz"))
     assert {k: (it.shape, it.dtype.name) for k, it in arrays.items()} == {
@@ -202,7 +203,7 @@ def test_a_run_ends_with_scores_vectors_and_a_picture(
         "drafts": ((300, 2), "float32"),
     }
     assert sample(run, tmp_path / "grid.png", "n=1000") == 0
-    assert Image.open(tmp_path / "grid.png").size == (2 * side + 8, side)
+    assert Image.open(tmp_path / "grid.png").size == (2 * side + 8, side + CAPTION)
     capsys.readouterr()
     assert sample(run, tmp_path / "folder") == 2
     assert capsys.readouterr().err.count("\n") == 1
