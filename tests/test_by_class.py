@@ -353,4 +353,4 @@ def test_a_class_is_drawn_from_the_command_line(tmp_path: Path, capsys: pytest.C
     assert not torch.equal(trained.model.generate(8).draft, trained.model.generate(8, label=3).draft)
     capsys.readouterr()
     assert main(["sample", f"run={run}", f"out={tmp_path}/b.npz", "label=10", "device=cpu"]) == 2
-    assert "label: 10 to 10; the classes are 0 to 9" in capsys.readouterr().err
+    assert "label: 10; the classes are 0 to 9" in capsys.readouterr().err

@@ -86,6 +86,8 @@ def table(evaluator: Evaluator, found: dict[str, Any]) -> Table:
         shown.add_column(name, justify="right", no_wrap=True)
     known = set().union(*columns.values())
     for metric, up in ((metric, up) for metric, up in evaluator.ways().items() if metric in known):
-        values = (f"{column[metric]:.3g}" if metric in column else "" for column in columns.values())
+        values = (
+            f"{round(column[metric], 9) + 0.0:.3g}" if metric in column else "" for column in columns.values()
+        )
         shown.add_row(f"{metric}{'↑' if up else '↓'}", *values)
     return shown

@@ -182,7 +182,10 @@ def _box(box: Sequence[int], path: Path, image: Image.Image) -> np.ndarray:
 
 def _drawn(mask: Path, path: Path, image: Image.Image) -> np.ndarray:
     """What is neither black nor transparent in another picture; at least half of white in a lossy one."""
-    drawn = read(mask)
+    try:
+        drawn = read(mask)
+    except DataError as error:
+        raise DataError(error.tag, f"mask: {error.args[0]}") from error
     if drawn.size != image.size:
         sizes = (f"{it.width}x{it.height}" for it in (drawn, image))
         raise DataError("DATA-MASK", "{}: the mask {} is {}, the picture {}".format(path, mask, *sizes))

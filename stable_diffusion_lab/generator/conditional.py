@@ -47,7 +47,7 @@ class Conditional(Generator):
 
     def aim(self, noise: Tensor, label: Tensor) -> Tensor:
         if label.min() < 0 or label.max() >= self.classes:
-            found = f"{label.min().item()} to {label.max().item()}"
+            found = ", ".join(map(str, label.unique().tolist()))
             raise ConfigError("CFG-VALUE", f"label: {found}; the classes are 0 to {self.classes - 1}")
         first = place(noise[:, 0], label.to(noise.device), self.frequencies.to(noise.device))
         return torch.cat([first[:, None], noise[:, 1:]], dim=1)
