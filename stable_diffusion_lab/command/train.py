@@ -21,7 +21,7 @@ from stable_diffusion_lab.command.load import stored_config, stored_modality
 from stable_diffusion_lab.command.logger import close, loggers
 from stable_diffusion_lab.command.resume import resumed
 from stable_diffusion_lab.command.trainer import trainer_for
-from stable_diffusion_lab.command.unused import unused
+from stable_diffusion_lab.command.unused import warn_of_unused
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import ConfigError, DataError
@@ -60,9 +60,10 @@ def train(config: DictConfig) -> None:
             evaluator.check(split)
         checkpoint = latest(resume) if resume else None
         batches = deal(config, data, checkpoint)
-    warn_of_unused(config)
-    run = resume or begin(config)
     first = run_folder.rank() == 0
+    if first:
+        warn_of_unused(config, HydraConfig.get().overrides.task)
+    run = resume or begin(config)
     lock = run_folder.locked(run) if first else nullcontext()
     with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(run)}):
         if first and resume is not None:  # what interrupts a prolonged run must not shorten it again
@@ -77,13 +78,6 @@ def train(config: DictConfig) -> None:
         use = "restore input=<file>" if system.model.task.observes else "sample"
         print(f"{run}\nnext: sdlab {use} run={run}")
         print(f"      sdlab train resume={run} trainer.max_steps={2 * system.batches_seen}")
-
-
-def warn_of_unused(config: DictConfig) -> None:
-    """Say which words of the command line change nothing. Of a sweep, they may change other jobs."""
-    if run_folder.rank() == 0:
-        for word in unused(config, HydraConfig.get().overrides.task):
-            print(f"sdlab: warning[UNUSED]: {word}: nothing in this run uses it", file=sys.stderr)
 
 
 def rehearse(config: DictConfig, data: Data, ways: Mapping[str, bool], resume: Path | None) -> None:

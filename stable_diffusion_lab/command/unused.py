@@ -1,6 +1,7 @@
 """Words of a command line that change nothing."""
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,12 @@ from stable_diffusion_lab.command.config_path import CONF
 
 _WHOLE = re.compile(r"\$\{(\w+)\}")
 _ANY = re.compile(r"\$\{(\w+)[.}]")
+
+
+def warn_of_unused(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Name those overrides on the error stream. Of a sweep, they may change other jobs."""
+    for word in unused(config, overrides):
+        print(f"sdlab: warning[UNUSED]: {word}: nothing in this run uses it", file=sys.stderr)
 
 
 def unused(config: DictConfig, overrides: Sequence[str]) -> list[str]:

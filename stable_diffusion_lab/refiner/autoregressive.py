@@ -9,13 +9,11 @@ from stable_diffusion_lab.batch import Observation
 from stable_diffusion_lab.bounds import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from stable_diffusion_lab.layer.drawing import coupled, drawn, truncated, uniform
 from stable_diffusion_lab.layer.ending import END, alive, ended
-from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
-from stable_diffusion_lab.layer.posterior import Posterior
 from stable_diffusion_lab.layer.straight_through import most_probable
-from stable_diffusion_lab.refiner.sequence import Sequence
+from stable_diffusion_lab.refiner.reader import Reader
 
 
-class Autoregressive(Sequence):
+class Autoregressive(Reader):
     """A transformer that reads, and a GRU that writes (Bowman et al. 2016): tokens follow from those before.
 
     Tokens are taken together in patches, and each patch has its share of the latents, which the decoder
@@ -64,28 +62,16 @@ class Autoregressive(Sequence):
         min_p: Fraction,
         decoder_scale: PositiveFloat,
     ) -> None:
-        super().__init__(shape, latent_dim, decoder_scale, width)
-        self.patches = count_patches(self.length, patch, latent_dim)
+        super().__init__(shape, latent_dim, decoder_scale, width, heads, blocks, patch)
         self.word_dropout = word_dropout
         self.temperature = temperature
         self.min_p = min_p
         self.noise_dim = 2 * self.length  # for the draft, and for its refinement
-        local = latent_dim // self.patches
-        self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
-        self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * local))
         self.start = nn.Parameter(torch.zeros(width))
         self.enter = nn.Linear(latent_dim, hidden_dim)
-        self.feed = nn.Linear(local, patch * width)
+        self.feed = nn.Linear(self.local, patch * width)
         self.decoder = nn.GRU(2 * width, hidden_dim, batch_first=True)
         self.leave = nn.Linear(hidden_dim, self.vocabulary)
-
-    def encode(self, x: Tensor) -> Posterior:
-        mean, log_variance = self.infer(self.encoder(self.embed(x))[-1]).chunk(2, dim=2)
-        return Posterior(mean.flatten(1), log_variance.flatten(1))
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        found = self.encoder(self.embed(x))
-        return [*found, self.infer(found[-1]).chunk(2, dim=2)[0].flatten(1)]
 
     def plan(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """What latents tell the decoder: its first state ``[1, B, hidden_dim]``, and ``[B, L, width]``."""

@@ -5,12 +5,10 @@ from torch import Tensor, nn
 
 from stable_diffusion_lab.bounds import NonNegativeInt, PositiveFloat, PositiveInt
 from stable_diffusion_lab.layer.attention import Block
-from stable_diffusion_lab.layer.patches import PatchEncoder, count_patches
-from stable_diffusion_lab.layer.posterior import Posterior
-from stable_diffusion_lab.refiner.sequence import Sequence
+from stable_diffusion_lab.refiner.reader import Reader
 
 
-class Transformer(Sequence):
+class Transformer(Reader):
     """Tokens are taken together in patches, and each patch has its share of the latents.
 
     Local latents are learnt far faster than one summary of the whole text. Blocks on either side let patches
@@ -39,23 +37,12 @@ class Transformer(Sequence):
         patch: PositiveInt,
         decoder_scale: PositiveFloat,
     ) -> None:
-        super().__init__(shape, latent_dim, decoder_scale, width)
-        self.patches = count_patches(self.length, patch, latent_dim)
-        self.encoder = PatchEncoder(self.length, patch, width, heads, blocks)
-        self.infer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * (latent_dim // self.patches)))
-        self.enter = nn.Linear(latent_dim // self.patches, width)
+        super().__init__(shape, latent_dim, decoder_scale, width, heads, blocks, patch)
+        self.enter = nn.Linear(self.local, width)
         self.places = nn.Parameter(torch.randn(self.patches, width) * 0.02)
         self.decoder = nn.Sequential(*(Block(width, heads) for _ in range(blocks)))
         self.spread = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, patch * width), nn.GELU())
         self.leave = nn.Linear(width, self.vocabulary)
-
-    def encode(self, x: Tensor) -> Posterior:
-        mean, log_variance = self.infer(self.encoder(self.embed(x))[-1]).chunk(2, dim=2)
-        return Posterior(mean.flatten(1), log_variance.flatten(1))
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        found = self.encoder(self.embed(x))
-        return [*found, self.infer(found[-1]).chunk(2, dim=2)[0].flatten(1)]
 
     def logits(self, h: Tensor, x: Tensor | None = None) -> Tensor:
         patches = self.decoder(self.enter(h.unflatten(1, (self.patches, -1))) + self.places)
