@@ -1,11 +1,9 @@
 """``sdlab train``: from a configuration to a run folder."""
 
 import json
-import logging
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -20,7 +18,7 @@ from stable_diffusion_lab.command.judge import judge, publish, scores
 from stable_diffusion_lab.command.load import stored_config, stored_modality
 from stable_diffusion_lab.command.logger import close, loggers
 from stable_diffusion_lab.command.resume import resumed
-from stable_diffusion_lab.command.trainer import trainer_for
+from stable_diffusion_lab.command.trainer import quiet, trainer_for
 from stable_diffusion_lab.command.unused import warn_of_unused
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.data.batches import Batches
@@ -238,17 +236,3 @@ def callbacks(config: DictConfig, run: Path, evaluator: Evaluator) -> list[Callb
         Signals(checkpoint),
         checkpoint,
     ]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning from saying what does not concern a user of this program."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # Batches have numbers, so a run can be resumed anywhere; and the average is always in eval mode.
-        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")
-        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
-        warnings.filterwarnings("ignore", "The number of training batches")
-        warnings.filterwarnings("ignore", ".*is deprecated, use", module="lightning")
-        yield

@@ -1,5 +1,9 @@
-"""Lightning's trainer, and what it is refused."""
+"""Lightning's trainer, what it is refused, and what it is not to say."""
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from lightning import Trainer
@@ -35,3 +39,17 @@ def trainer_for(config: DictConfig, **extra: Any) -> Trainer:
     if trainer.strategy.root_device.type == "mps":
         raise ConfigError("CFG-TRAINER", "trainer.accelerator: mps has no float64; say cpu or auto")
     return trainer
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning from saying what does not concern a user of this program."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Batches have numbers, so a run can be resumed anywhere; and the average is always in eval mode.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")
+        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
+        warnings.filterwarnings("ignore", "The number of training batches")
+        warnings.filterwarnings("ignore", ".*is deprecated, use", module="lightning")
+        yield
