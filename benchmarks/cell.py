@@ -22,7 +22,8 @@ from omegaconf import DictConfig
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
 from stable_diffusion_lab.command.judge import judge
-from stable_diffusion_lab.command.train import assemble, quiet
+from stable_diffusion_lab.command.train import assemble
+from stable_diffusion_lab.command.trainer import quiet
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.error import LabError
 from stable_diffusion_lab.training.system import System

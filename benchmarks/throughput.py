@@ -19,7 +19,8 @@ from common import Clock, silent_trainer
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.command.build import build
 from stable_diffusion_lab.command.compose import compose
-from stable_diffusion_lab.command.train import assemble, quiet
+from stable_diffusion_lab.command.train import assemble
+from stable_diffusion_lab.command.trainer import quiet
 from stable_diffusion_lab.data.batches import Batches
 from stable_diffusion_lab.training.system import System
 from stable_diffusion_lab.training.terms import Terms
