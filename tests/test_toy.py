@@ -225,7 +225,7 @@ def test_other_densities_and_generators_train_too(tmp_path: Path, words: tuple[s
 def test_a_fitted_mixture_shows_all_eight_modes(tmp_path: Path) -> None:
     run = train(tmp_path / "runs", "generator=mixture", "generator.components=8", "trainer.max_steps=400")
     assert sample(run, tmp_path / "grid.png", "n=10000") == 0
-    drafts = numpy.asarray(Image.open(tmp_path / "grid.png"))[:, : BINS * ENLARGED]
+    drafts = numpy.asarray(Image.open(tmp_path / "grid.png"))[CAPTION:, : BINS * ENLARGED]
     bright = torch.from_numpy(drafts[::ENLARGED, ::ENLARGED].copy()).flip(0).double()
     line = (torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS * 2 * EDGE - EDGE
     places = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=2)
