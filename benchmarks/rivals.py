@@ -109,20 +109,21 @@ class GPT(Network):
 
 
 class NGrams(Rival):
-    """Interpolated n-grams of the training text."""
+    """Interpolated n-grams of the training text, before which stands a token of its own."""
 
     def __init__(self, train: Tensor, vocabulary: int, order: int = 6) -> None:
-        self.model = NGramModel(train, order, vocabulary)
+        self.vocabulary = vocabulary
+        self.model = NGramModel(self.begun(train), order, vocabulary + 1)
+
+    def begun(self, stored: Tensor) -> Tensor:
+        return functional.pad(stored.long(), (1, 0), value=self.vocabulary)
 
     def nats(self, stored: Tensor) -> float:
-        each, inside = self.model.log_prob(stored)
-        return float(-each[inside].mean())
+        each, inside = self.model.log_prob(self.begun(stored))
+        return float(-each[:, 1:][inside[:, 1:]].mean())
 
     def log_probs(self, written: Tensor) -> Tensor:
-        vocabulary = self.model.vocabulary
-        context = written[:, max(0, written.shape[1] - self.model.order + 1) :].repeat_interleave(
-            vocabulary, dim=0
-        )
-        following = torch.arange(vocabulary).repeat(len(written))[:, None]
-        each, _ = self.model.log_prob(torch.cat([context, following], dim=1))
-        return torch.from_numpy(each[:, -1]).view(len(written), vocabulary)
+        before = self.begun(written)[:, -(self.model.order - 1) :].repeat_interleave(self.vocabulary, dim=0)
+        following = torch.arange(self.vocabulary).repeat(len(written))[:, None]
+        each, _ = self.model.log_prob(torch.cat([before, following], dim=1))
+        return torch.from_numpy(each[:, -1]).view(len(written), self.vocabulary)
