@@ -42,6 +42,7 @@ COLUMNS = (
 )
 CROWD = 20
 COMPARED = 400  # drafts whose words are looked for in their refinements
+STYLES = {"temperature": "o-", "min_p": "s--"}  # of points, by dial
 Row = dict[str, float]
 Dials = dict[str, Sequence[float]]
 Rows = dict[str, list[Row]]
@@ -131,14 +132,23 @@ def picture(rows: Rows, path: Path) -> None:
     curves: defaultdict[str, list[list[Row]]] = defaultdict(list)
     for name, seeds in rows.items():
         curves[name.split("=")[0]].append(seeds)
+    families = [*dict.fromkeys(family(name) for name in curves)]
     for panel, key in zip(panels, ("words", "js3"), strict=True):
         for name, points in curves.items():
             places = [[mean(row[it] for row in seeds) for it in ("distinct2", key)] for seeds in points]
-            panel.plot(*zip(*places, strict=True), marker="o", label=name)
+            colour = f"C{families.index(family(name))}"
+            panel.plot(
+                *zip(*places, strict=True), STYLES.get(name.split(" ")[-1], "*"), color=colour, label=name
+            )
     panels[0].set(xlabel="distinct-2", ylabel="share of words of the training text")
     panels[1].set(xlabel="distinct-2", ylabel="trigrams, Jensen-Shannon divergence", yscale="log")
     panels[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(path, dpi=110)
+
+
+def family(name: str) -> str:
+    """Whose curve it is, without its dial."""
+    return " ".join(word for word in name.split(" ") if word not in STYLES)
 
 
 def options() -> argparse.Namespace:
