@@ -32,7 +32,7 @@ from stable_diffusion_lab.command.judge import judge
 from stable_diffusion_lab.command.load import Trained, load
 from stable_diffusion_lab.data.base import Data
 from stable_diffusion_lab.draft.latents import Latents
-from stable_diffusion_lab.measure.words import WORD, Words
+from stable_diffusion_lab.measure.words import Words, placed
 from stable_diffusion_lab.modality.text import Text
 from stable_diffusion_lab.training.evaluator import Evaluator
 
@@ -110,11 +110,6 @@ def words_kept(trained: Trained, evaluator: Evaluator) -> Row:
         for start, word in placed(draft):
             stayed[word in words.known].append((start, word) in left)
     return {"real_kept": mean(stayed[True] or [0]), "other_kept": mean(stayed[False] or [0])}
-
-
-def placed(text: str) -> list[tuple[int, str]]:
-    """Words of a text and where they begin, but for one at its end, which may be cut off."""
-    return [(found.start(), found[0]) for found in WORD.finditer(text) if found.end() < len(text)]
 
 
 def table(rows: Rows) -> str:

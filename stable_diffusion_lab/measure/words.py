@@ -35,4 +35,9 @@ class Words(TextMeasure):
 
 def whole_words(text: str) -> list[str]:
     """Words of a text, but for one at its end, which may be cut off."""
-    return [found[0] for found in WORD.finditer(text) if found.end() < len(text)]
+    return [word for _, word in placed(text)]
+
+
+def placed(text: str) -> list[tuple[int, str]]:
+    """The same, and before each where it begins."""
+    return [(found.start(), found[0]) for found in WORD.finditer(text) if found.end() < len(text)]
