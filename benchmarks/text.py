@@ -37,7 +37,7 @@ from stable_diffusion_lab.modality.text import Text
 from stable_diffusion_lab.training.evaluator import Evaluator
 
 COLUMNS = (
-    *("nats", "fd", "precision", "recall", "js1", "js2", "js3", "js4", "js5", "kl3", "words"),
+    *("nats", "fd", "precision", "recall", "mauve", "js1", "js2", "js3", "js4", "js5", "kl3", "words"),
     *("distinct2", "bleu", "self_bleu", "copied", "copy", "ngram_ppl", "real_kept", "other_kept"),
 )
 CROWD = 20
