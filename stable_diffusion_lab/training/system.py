@@ -207,13 +207,14 @@ class System(LightningModule):
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Exponential moving average of the weights, with a warm-up so that early steps are forgotten.
+        """Exponential moving average of the weights, with a warm-up so that a player's first are forgotten.
 
         A player that rests equals its average already.
         """
-        decay = min(self.ema_decay, (1 + self.batches_seen) / (10 + self.batches_seen))
         for player, (average, current) in self.twins.items():
             if self.schedule.learns(player, self.batches_seen - 1):
+                age = self.batches_seen - self.schedule.window(player)[0]
+                decay = min(self.ema_decay, (1 + age) / (10 + age))
                 torch._foreach_lerp_(average, current, 1 - decay)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
