@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy
 import torch
@@ -25,36 +26,41 @@ class Rival(ABC):
         """Mean -log p of a token of texts ``[N, L]``."""
 
     @abstractmethod
-    def log_probs(self, written: Tensor) -> Tensor:
-        """log p of each next token ``[N, V]`` after what is written ``[N, t]``."""
+    def follow(self, token: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        """log p of each next token ``[N, V]`` after one more ``[N]``, and what is remembered.
+
+        Before a text stands an end, and nothing (``None``) is remembered.
+        """
 
     def draw(self, n: int, length: int, seed: int, temperature: float = 1.0, min_p: float = 0.0) -> Tensor:
         """Texts ``[n, length]`` at a temperature, of tokens no less probable than a share of the largest."""
         rng = torch.Generator().manual_seed(seed)
-        written = torch.zeros(n, 0, dtype=torch.int64)
+        token, memory, ended = torch.full((n,), END), None, torch.zeros(n, dtype=torch.bool)
+        written: list[Tensor] = []
         for _ in range(length):
-            chances = truncated((self.log_probs(written) / temperature).softmax(dim=1), min_p)
-            drawn = torch.multinomial(chances, 1, generator=rng)
-            ended = (written == END).any(dim=1, keepdim=True)
-            written = torch.cat([written, drawn.masked_fill(ended, END)], dim=1)
-        return written
+            log_probs, memory = self.follow(token, memory)
+            chances = truncated((log_probs / temperature).softmax(dim=1), min_p)
+            token = torch.multinomial(chances, 1, generator=rng)[:, 0].masked_fill(ended, END)
+            ended |= token == END
+            written.append(token)
+        return torch.stack(written, dim=1)
 
 
 class Network(Rival, nn.Module):
-    """A language model that learns by maximum likelihood. Token 0, the end, also stands before the text."""
+    """A language model that learns by maximum likelihood."""
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
 
     @abstractmethod
-    def forward(self, before: Tensor) -> Tensor:
-        """Scores ``[N, t, V]`` of the tokens that follow each of ``[N, t]``."""
+    def read(self, tokens: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        """Scores ``[N, t, V]`` of what follows each of ``[N, t]`` more tokens, and what is remembered."""
 
     def losses(self, stored: Tensor) -> tuple[Tensor, Tensor]:
         """-log p of each token, and which are of the text, ``[N, L]``."""
         tokens = stored.long()
-        scores = self(functional.pad(tokens, (1, 0))[:, :-1])
+        scores, _ = self.read(functional.pad(tokens, (1, 0), value=END)[:, :-1], None)
         return functional.cross_entropy(scores.mT, tokens, reduction="none"), alive(tokens == END)
 
     def learn(self, train: Tensor, seconds: float) -> "Network":
@@ -77,8 +83,9 @@ class Network(Rival, nn.Module):
         return each[inside].mean().item()
 
     @torch.no_grad()
-    def log_probs(self, written: Tensor) -> Tensor:
-        return self(functional.pad(written, (1, 0)))[:, -1].log_softmax(dim=1)
+    def follow(self, token: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        scores, memory = self.read(token[:, None], memory)
+        return scores[:, 0].log_softmax(dim=1), memory
 
 
 class GRU(Network):
@@ -89,8 +96,25 @@ class GRU(Network):
         self.body = nn.GRU(width, hidden_dim, batch_first=True)
         self.leave = nn.Linear(hidden_dim, vocabulary)
 
-    def forward(self, before: Tensor) -> Tensor:
-        return self.leave(self.body(self.embedding(before))[0])
+    def read(self, tokens: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
+        states, memory = self.body(self.embedding(tokens), memory)
+        return self.leave(states), memory
+
+
+class CausalBlock(nn.Module):
+    """A block whose positions see themselves and those before them."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.block = Block(width, heads)
+
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Positions ``[N, t, width]``; keys and values ``[2, N, heads, T, d]``, those of the past before."""
+        query, *now = self.block.split(x)
+        kept = torch.stack(now) if past is None else torch.cat([past, torch.stack(now)], dim=3)
+        key, value = kept
+        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=past is None)
+        return self.block.finish(x, seen), kept
 
 
 class GPT(Network):
@@ -101,11 +125,17 @@ class GPT(Network):
     ) -> None:
         super().__init__(vocabulary, width)
         self.places = nn.Parameter(torch.randn(length + 1, width) * 0.02)
-        self.body = nn.Sequential(*(Block(width, heads, causal=True) for _ in range(blocks)))
+        self.body = nn.ModuleList(CausalBlock(width, heads) for _ in range(blocks))
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary))
 
-    def forward(self, before: Tensor) -> Tensor:
-        return self.leave(self.body(self.embedding(before) + self.places[: before.shape[1]]))
+    def read(self, tokens: Tensor, memory: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        begun = memory[0].shape[3] if memory else 0
+        x = self.embedding(tokens) + self.places[begun : begun + tokens.shape[1]]
+        kept: list[Tensor] = []
+        for number, block in enumerate(self.body):
+            x, own = block(x, memory[number] if memory else None)
+            kept.append(own)
+        return self.leave(x), kept
 
 
 class NGrams(Rival):
@@ -122,8 +152,11 @@ class NGrams(Rival):
         each, inside = self.model.log_prob(self.begun(stored))
         return float(-each[:, 1:][inside[:, 1:]].mean())
 
-    def log_probs(self, written: Tensor) -> Tensor:
-        before = self.begun(written)[:, -(self.model.order - 1) :].repeat_interleave(self.vocabulary, dim=0)
-        following = torch.arange(self.vocabulary).repeat(len(written))[:, None]
-        each, _ = self.model.log_prob(torch.cat([before, following], dim=1))
-        return torch.from_numpy(each[:, -1]).view(len(written), self.vocabulary)
+    def follow(self, token: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
+        begun = token[:, None].new_full((len(token), 1), self.vocabulary)
+        before = begun if memory is None else torch.cat([memory, token[:, None]], dim=1)
+        before = before[:, 1 - self.model.order :]
+        following = torch.arange(self.vocabulary).repeat(len(token))[:, None]
+        texts = torch.cat([before.repeat_interleave(self.vocabulary, dim=0), following], dim=1)
+        each, _ = self.model.log_prob(texts)
+        return torch.from_numpy(each[:, -1]).view(len(token), self.vocabulary), before

@@ -13,18 +13,16 @@ class Block(nn.Module):
     Args:
         width: of the residual stream.
         heads: of the attention; divides ``width``.
-        causal: whether a position sees only itself and those before it.
 
     Raises:
         ConfigError: if ``heads`` does not divide ``width``.
     """
 
-    def __init__(self, width: PositiveInt, heads: PositiveInt, causal: bool = False) -> None:
+    def __init__(self, width: PositiveInt, heads: PositiveInt) -> None:
         super().__init__()
         if width % heads:
             raise ConfigError("CFG-VALUE", f"heads: {heads} do not divide a width of {width}")
         self.heads = heads
-        self.causal = causal
         self.before = nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width)
         self.leave = nn.Linear(width, width)
@@ -34,8 +32,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, width]`` to the same."""
-        parts = self.project(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        query, key, value = parts.unbind(0)
-        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        return self.finish(x, functional.scaled_dot_product_attention(*self.split(x)))
+
+    def split(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of each head, ``[3, B, heads, L, width / heads]``."""
+        return self.project(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def finish(self, x: Tensor, seen: Tensor) -> Tensor:
+        """``[B, L, width]``, with what each head has seen, ``[B, heads, L, width / heads]``."""
         x = x + self.leave(seen.transpose(1, 2).flatten(2))
         return x + self.network(x)
