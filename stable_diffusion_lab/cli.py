@@ -6,6 +6,7 @@ Nothing heavy is imported until the configuration has been found good, so help a
 import errno
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ def dispatch(words: list[str]) -> None:
     Raises:
         LabError: everything that a user can cause.
     """
-    verb, rest = (words[0], words[1:]) if words else ("--help", [])
+    verb, rest = (words[0], [*map(_at_home, words[1:])]) if words else ("--help", [])
     if verb in COMPLETION_FLAGS:
         _complete(words)
     elif verb == "--version":
@@ -73,6 +74,12 @@ def dispatch(words: list[str]) -> None:
         print(_help().teach(verb))
     else:
         _run(verb, rest)
+
+
+def _at_home(word: str) -> str:
+    """``key=~/folder`` as a shell would have written it out, had the key no dot."""
+    key, equals, value = word.partition("=")
+    return f"{key}={os.path.expanduser(value)}" if equals and re.match("~(/|$)", value) else word
 
 
 def _run(verb: str, words: list[str]) -> None:

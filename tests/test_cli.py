@@ -215,6 +215,15 @@ def test_words_for_hydra_are_looked_at_too(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_home_folder_may_be_written_as_in_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which itself does so in ``run=~/photos``, but not after a key with a dot."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["train", "data=image_folder", "data.path=~/photos"]) == 3
+    assert f"{tmp_path}/photos" in capsys.readouterr().err
+
+
 def test_hydra_shows_the_configuration() -> None:
     done = run("sample", "--cfg", "job", "run=x", "seed=7")
     assert done.returncode == 0

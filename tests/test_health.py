@@ -72,7 +72,7 @@ def value(symptom: Symptom, **known: Any) -> float:
 
 
 def test_coverage_is_that_of_the_validation_where_there_is_one() -> None:
-    scores = {"draft/fd": 0.9, "draft/coverage": 0.2, "refined/coverage": 0.4}
+    scores = {"damaged/coverage": 0.9, "draft/fd": 0.9, "draft/coverage": 0.2, "refined/coverage": 0.4}
     assert value(Coverage(), scores=scores) == 0.4
 
 

@@ -116,3 +116,16 @@ def test_weights_of_what_is_no_term_are_noticed(tmp_path: Path, capsys: pytest.C
     (line,) = capsys.readouterr().err.splitlines()
     told = "no term is called sinkorn or evidence/ref; there are evidence/"
     assert line.startswith(f"sdlab: warning[WEIGHTS]: adapt.weights: {told}")
+
+
+@pytest.mark.parametrize(("schedule", "silent"), [("head_start", True), ("together", False)])
+def test_what_says_nothing_in_a_run_is_noticed(
+    schedule: str, silent: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The refiner compares the drafts of batches in which it learns; after a head start there are none."""
+    small = [word for word in SMALL if not word.startswith("schedule")]
+    words = ["refinement=[evidence,refined]", f"schedule={schedule}", f"runs={tmp_path}"]
+    train(compose("train", [*small, *words]))
+    told = [line for line in capsys.readouterr().err.splitlines() if "UNUSED" in line]
+    assert told == [] or told[0].startswith("sdlab: warning[UNUSED]: refined: no term in this run")
+    assert bool(told) == silent

@@ -144,6 +144,7 @@ def test_what_was_not_clipped_stays_bit_for_bit(
         ("endless", "mask=[0.001,0.001]", 3, "the header promises 2147483648 frames, there are 100"),
         ("understated", "mask=[0.001,0.001]", 3, "bytes that the header does not tell of"),
         ("fine", "mask=[0.1,0.1]", 3, "reaches beyond its 0.0125 seconds"),
+        ("fine", "mask={folder}/nowhere.wav", 3, "error[DATA-SOUND]: mask: "),
         ("fine", "mask=auto", 3, "nothing is lost"),
         ("fine", "mask=[0,0.0125]", 3, "everything is lost"),
         ("fine", "mask={folder}/short.wav", 3, "has 5 samples at 8000 Hz, the recording 100 samples"),

@@ -59,6 +59,13 @@ def test_ranks_find_the_folder_of_rank_zero(tmp_path: Path, monkeypatch: pytest.
         run_folder.given()
 
 
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_further_node_is_not_the_first_process(node: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning's own launcher tells a process of another node no more than the number of that node."""
+    monkeypatch.setenv("NODE_RANK", str(node))
+    assert (run_folder.rank() == 0) == (node == 0)
+
+
 def test_a_run_leaves_no_variables_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEPT", "1")
     before = dict(os.environ)

@@ -32,14 +32,15 @@ def send(number: int, times: int = 1, at: int = 5) -> Any:
     return after
 
 
-@pytest.mark.parametrize(("name", "status"), REACTIONS)
+@pytest.mark.parametrize(("name", "status", "at"), [*((*it, 5) for it in REACTIONS), ("SIGINT", 130, 20)])
 def test_saves_at_the_end_of_the_batch_and_says_so(
-    tmp_path: Path, name: str, status: int, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, name: str, status: int, at: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Of the last of twenty batches too: what comes after it would have begun."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell would have it ignored
-    assert tiny.forked(lambda: train(tmp_path, send(signal.Signals[name]))) == status
-    assert read(latest(tmp_path))["batches_seen"] == 5
-    line = f"stopped by {name} at batch 5, saved; resume with: sdlab train resume={tmp_path}\n"
+    assert tiny.forked(lambda: train(tmp_path, send(signal.Signals[name], at=at))) == status
+    assert read(latest(tmp_path))["batches_seen"] == at
+    line = f"stopped by {name} at batch {at}, saved; resume with: sdlab train resume={tmp_path}\n"
     assert line in capfd.readouterr().err
 
 

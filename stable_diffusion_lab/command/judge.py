@@ -53,7 +53,7 @@ def scores(evaluator: Evaluator, model: Pair, split: str, step: int) -> dict[str
         "split": split,
         "seed": evaluator.seed,
         "batches": step,
-        "real": len(evaluator.data.splits[split].samples),
+        "real": evaluator.data.count(split),
         "generated": evaluator.count(split),
         "extractor": type(evaluator.extractor).__name__,
         "scores": rows,

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -47,9 +47,10 @@ def train(config: DictConfig) -> None:
     Args:
         config: composed from ``conf/train.yaml`` and checked, the latest that was composed.
     """
+    words = list(HydraConfig.get().overrides.task)
     resume = None if config.resume is None else Path(config.resume)
     if resume is not None:
-        config = resumed(config, stored_config(resume), HydraConfig.get().overrides.task)
+        config = resumed(config, stored_config(resume), words)
     with quiet():  # before there is a folder: what cannot be trained leaves none behind
         data = build(config.data)
         evaluator = judge(config, data, None, config.seed)
@@ -59,8 +60,8 @@ def train(config: DictConfig) -> None:
         checkpoint = latest(resume) if resume else None
         batches = deal(config, data, checkpoint)
     first = run_folder.rank() == 0
-    if first:
-        warn_of_unused(config, HydraConfig.get().overrides.task)
+    if first and resume is None:
+        warn_of_unused(config, words)
     run = resume or begin(config)
     lock = run_folder.locked(run) if first else nullcontext()
     with quiet(), lock, run_folder.environment(**{run_folder.VARIABLE: str(run)}):
@@ -118,9 +119,19 @@ def rehearse(config: DictConfig, data: Data, ways: Mapping[str, bool], resume: P
         samples, labels = data.train.some(min(config.batch_size, REHEARSED))
         batch = Batch(data.modality.to_sample(samples), labels)
         terms = rehearsal.rehearse(system, batch, config.trainer.precision.endswith("-mixed"))
-        if (unheard := system.adapt.unheard(terms)) and run_folder.rank() == 0:
-            line = f"no term is called {' or '.join(unheard)}; there are {', '.join(sorted(terms))}"
-            print(f"sdlab: warning[WEIGHTS]: adapt.weights: {line}", file=sys.stderr)
+        if run_folder.rank() == 0:
+            warn_of_unheard(system, terms)
+
+
+def warn_of_unheard(system: System, terms: Set[str]) -> None:
+    """Name on the error stream what has no term in the run, and weights of terms that there are not."""
+    owners = {term.split("/")[0] for term in terms}
+    if silent := [name for name in (*system.refinement, *system.objectives) if name not in owners]:
+        line = "no term in this run; see schedule for who learns when (schedule=together: all the time)"
+        print(f"sdlab: warning[UNUSED]: {', '.join(silent)}: {line}", file=sys.stderr)
+    if unheard := system.adapt.unheard(terms):
+        line = f"no term is called {' or '.join(unheard)}; there are {', '.join(sorted(terms))}"
+        print(f"sdlab: warning[WEIGHTS]: adapt.weights: {line}", file=sys.stderr)
 
 
 def deal(config: DictConfig, data: Data, checkpoint: Path | None) -> Batches:

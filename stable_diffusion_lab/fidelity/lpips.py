@@ -35,7 +35,7 @@ class LPIPS(Fidelity):
     higher_is_better: ClassVar[dict[str, bool]] = {"lpips": False}
 
     def __init__(self, path: str) -> None:
-        file = Path(path).expanduser()
+        file = Path(path)
         weights = tensor_file.read(file)
         self.features = alexnet()
         if isinstance(weights, dict):

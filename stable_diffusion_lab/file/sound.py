@@ -118,7 +118,10 @@ def _span(start: float, length: float, path: Path, recording: Recording) -> np.n
 
 def _sounding(mask: Path, path: Path, recording: Recording) -> np.ndarray:
     """When another recording is not silent."""
-    found = read(mask)
+    try:
+        found = read(mask)
+    except DataError as error:
+        raise DataError(error.tag, f"mask: {error.args[0]}") from error
     sizes = [(len(it.values), it.rate) for it in (found, recording)]
     if sizes[0] != sizes[1]:
         has, wants = (f"{length} samples at {rate} Hz" for length, rate in sizes)

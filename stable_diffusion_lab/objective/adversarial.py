@@ -19,7 +19,7 @@ from stable_diffusion_lab.objective.verdict import Verdict
 
 def share_above(a: Tensor, b: Tensor) -> Tensor:
     """Share of all pairs of ``a`` ``[N]`` and ``b`` ``[M]`` in which a is above b, a scalar; N log N."""
-    return 1 - torch.searchsorted(a.sort().values, b, right=True).float().mean() / len(a)
+    return 1 - torch.searchsorted(a.sort().values, b.contiguous(), right=True).float().mean() / len(a)
 
 
 class Adversarial(Comparing):

@@ -57,7 +57,9 @@ class IMLE(Objective):
 
     def candidates(self, model: Pair, draft: Draft) -> Draft:
         """This step's ``[N]`` drafts, then the fresh ones."""
-        fresh = torch.randn(self.pool, *draft.noise.shape[1:]).to(draft.noise, non_blocking=True)
+        fresh = torch.randn(
+            self.pool, *draft.noise.shape[1:], dtype=draft.noise.dtype, device=draft.noise.device
+        )
         noise = torch.cat([draft.noise, fresh])
         row = torch.arange(len(noise), device=noise.device) % len(draft.noise)
         observed = draft.observed and draft.observed.rows(row)

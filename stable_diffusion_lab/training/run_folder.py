@@ -18,7 +18,8 @@ from stable_diffusion_lab.error import ConfigError, DiskError, DistributedError
 from stable_diffusion_lab.file.atomic import write_atomically
 
 VARIABLE = "SDLAB_RUN"  # tells the ranks of a run its folder
-_RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+_RANKS = ("RANK", "SLURM_PROCID")
+_PLACES = ("NODE_RANK", "LOCAL_RANK")  # of Lightning's own launcher, which knows no more before it launches
 _SECRET = re.compile(r"(^|[_.-])(api_?key|key|token|secret|passw(or)?d|credentials?)$", re.IGNORECASE)
 _PACKAGES = ("stable-diffusion-lab", "torch", "lightning", "hydra-core", "omegaconf", "numpy")
 
@@ -47,8 +48,12 @@ def create(runs: Path, name: str) -> Path:
 
 
 def rank() -> int:
-    """Number of this process among those of its run, as its launcher says; 0 if there is no launcher."""
-    return next((int(os.environ[name]) for name in _RANKS if name in os.environ), 0)
+    """Number of this process among those of its run, as its launcher says; 0 if there is no launcher.
+
+    Where it says only which node this is, and which process there, the larger of both: 0 is the first.
+    """
+    known = (int(os.environ[name]) for name in _RANKS if name in os.environ)
+    return next(known, max(int(os.environ.get(name, 0)) for name in _PLACES))
 
 
 def given() -> Path | None:

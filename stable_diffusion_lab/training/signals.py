@@ -48,15 +48,15 @@ class Signals(BetweenBatches):
         self.received = signal.Signals(number)
 
     def between(self, trainer: Trainer, system: System, last: bool) -> None:
-        if last:
-            self.restore()
-        elif settled(trainer, system) and self.agreed(trainer):
+        if (last or settled(trainer, system)) and self.agreed(trainer, last):
             self.checkpoint.save(trainer, system)
             self.stop(trainer, system.batches_seen)
+        if last:
+            self.restore()
 
-    def agreed(self, trainer: Trainer) -> bool:
+    def agreed(self, trainer: Trainer, last: bool) -> bool:
         """Whether any rank was told to stop, as far as has been asked."""
-        if trainer.world_size > 1 and trainer.global_step % _ASKED_EVERY:
+        if trainer.world_size > 1 and trainer.global_step % _ASKED_EVERY and not last:
             return False
         return trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
 

@@ -53,7 +53,7 @@ class Backbone(Network):
         super().__init__(pool, None, bank)
         refuse_vectors(shape)
         self.network = network.requires_grad_(False).eval()
-        self.path = Path(path).expanduser()
+        self.path = Path(path)
         self.names = tuple(layers)
         self.register_buffer("mean", torch.tensor(mean).float()[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std).float()[:, None, None], persistent=False)

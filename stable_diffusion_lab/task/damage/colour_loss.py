@@ -1,8 +1,8 @@
 """No colours."""
 
-import torch
 from torch import Tensor
 
+from stable_diffusion_lab.layer.numbers import numbers
 from stable_diffusion_lab.task.damage.projection import Projection
 
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as Pillow and JPEG have it
@@ -21,5 +21,5 @@ class ColourLoss(Projection):
     def keep(self, sample: Tensor) -> Tensor:
         if sample.shape[1] != len(LUMA):
             raise self.unfit(sample, "is for images with colours, [3, H, W]")
-        weight = torch.tensor(LUMA).to(sample, non_blocking=True)[:, None, None]
+        weight = numbers(LUMA, sample)[:, None, None]
         return (weight * sample).sum(dim=1, keepdim=True).expand_as(sample)

@@ -86,12 +86,16 @@ class JPEG(Distortion):
 
 
 class Constants(NamedTuple):
-    """Tables ``[8, 8]`` of whole numbers, and what makes colour ``[3, 3]`` of R, G and B, and these again."""
+    """Tables ``[8, 8]`` of whole numbers, what makes colour ``[3, 3]`` of R, G and B, and these again.
+
+    ``cosine`` is the transform of a block, ``[8, 8]``.
+    """
 
     luminance: Tensor
     chrominance: Tensor
     ycbcr: Tensor
     rgb: Tensor
+    cosine: Tensor
 
 
 @cache
@@ -100,7 +104,8 @@ def constants(device: torch.device) -> Constants:
     with torch.inference_mode(False):
         luminance, chrominance = (torch.tensor(table, device=device) for table in (LUMINANCE, CHROMINANCE))
         ycbcr = torch.tensor(_YCBCR, dtype=torch.float32, device=device)
-        return Constants(luminance, chrominance, ycbcr, ycbcr.inverse())
+        cosine = _cosine().to(device, torch.float32)
+        return Constants(luminance, chrominance, ycbcr, ycbcr.inverse(), cosine)
 
 
 def scaled(table: Tensor, quality: Tensor) -> Tensor:
@@ -120,7 +125,7 @@ def coded(x: Tensor, table: Tensor) -> Tensor:
 
     Decoded values are rounded, as a decoder does, and kept within a byte.
     """
-    cosine = _cosine().to(x)
+    cosine = constants(x.device).cosine.to(x)
     blocks = x.unflatten(3, (-1, BLOCK)).unflatten(2, (-1, BLOCK)).transpose(3, 4)  # [B, C, h, w, 8, 8]
     step = table[:, None, None, None].to(x)
     coefficient = rounded(cosine @ blocks @ cosine.T / step) * step

@@ -61,7 +61,7 @@ def recordings(path: str, rate: int) -> Tensor:
         DataError: if there is no such folder or no WAV file in it, or one cannot be read or is silent
             throughout, naming it.
     """
-    folder, key = Path(path).expanduser(), "damage.recorded_noise.path"
+    folder, key = Path(path), "damage.recorded_noise.path"
     files = sorted(find(folder, {".wav"}, key))
     if not files:
         raise DataError("DATA-EMPTY", f"{path}: no WAV files; set {key}")

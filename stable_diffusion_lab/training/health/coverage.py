@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+from stable_diffusion_lab.batch import Sample
 from stable_diffusion_lab.bounds import Fraction, PositiveInt
 from stable_diffusion_lab.metric.density_coverage import DensityCoverage
 from stable_diffusion_lab.training.health.base import Findings, Symptom
@@ -27,9 +28,11 @@ class Coverage(Symptom):
         self.metric = DensityCoverage(k)
 
     def measure(self, findings: Findings) -> float | None:
-        scores = [value for name, value in findings.scores.items() if name.endswith("/coverage")]
-        if scores:
-            return max(scores)
+        scores = [
+            findings.scores.get(f"{stage}/coverage") for stage in Sample._fields
+        ]  # not of what is damaged
+        if known := [value for value in scores if value is not None]:
+            return max(known)
         if len(findings.real) < self.metric.least(findings.real.shape[1]):
             return None
         found = [self.metric.compute(findings.real, it)["coverage"] for it in findings.generated.values()]
