@@ -95,7 +95,7 @@ def run(cell: Cell) -> dict[str, Any]:
     """Train for the cell's time, then score; called in a process of its own."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    result: dict[str, Any] = {"name": cell.name, "seed": cell.seed, **cell.labels}
+    result: dict[str, Any] = {"name": cell.name, "seed": cell.seed, "asked": asked(cell), **cell.labels}
     try:
         with quiet():
             steps = max(PROBE, int(cell.seconds / fit(*ready(cell, PROBE), PROBE)))
@@ -109,15 +109,28 @@ def run(cell: Cell) -> dict[str, Any]:
     return {**result, "steps": steps, "seconds": seconds, "peak_mib": memory, "scores": scores}
 
 
+def asked(cell: Cell) -> dict[str, Any]:
+    """What a result depends on, beside its seed and the code."""
+    return {"overrides": list(cell.overrides), "seconds": cell.seconds, "split": cell.split}
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """Results that are there."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def run_all(cells: Sequence[Cell], path: Path, jobs: int) -> list[dict[str, Any]]:
-    """Run the cells that ``path`` has no line for yet; the results of all these cells."""
+    """Run the cells that ``path`` has no line for yet; the results of all these cells.
+
+    Raises:
+        SystemExit: if it has lines of cells of the same name with other settings.
+    """
     done = read(path) if path.exists() else []
-    known = {(result["name"], result["seed"]) for result in done}
+    known = {(result["name"], result["seed"]): result.get("asked") for result in done}
+    if other := [
+        cell.name for cell in cells if known.get((cell.name, cell.seed), asked(cell)) != asked(cell)
+    ]:
+        raise SystemExit(f"{path}: {other[0]} was run with other settings; choose another --out")
     missing = [cell for cell in cells if (cell.name, cell.seed) not in known]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cell"])  # each process starts with everything imported
@@ -128,5 +141,5 @@ def run_all(cells: Sequence[Cell], path: Path, jobs: int) -> list[dict[str, Any]
             file.write(json.dumps(done[-1]) + "\n")
             file.flush()
             print(f"{count}/{len(missing)} {done[-1]['name']} seed {done[-1]['seed']}", flush=True)
-    asked = {(cell.name, cell.seed) for cell in cells}
-    return [result for result in done if (result["name"], result["seed"]) in asked]
+    wanted = {(cell.name, cell.seed) for cell in cells}
+    return [result for result in done if (result["name"], result["seed"]) in wanted]

@@ -3,7 +3,10 @@
 Every message answers three questions in one line: what is wrong, where, and what to do about it.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+_NAMED = 10  # of many problems
 
 
 class LabError(Exception):
@@ -79,3 +82,10 @@ class MemoryShortError(LabError):
     """The device or the machine has too little memory for what was asked."""
 
     exit_code = 10
+
+
+def listed(problems: Sequence[str]) -> str:
+    """The first ten problems, and how many more there are, in one line."""
+    rest = len(problems) - _NAMED
+    more = [f"and {rest} more"] if rest > 0 else []
+    return "; ".join([*problems[:_NAMED], *more]).replace("\n", " ")

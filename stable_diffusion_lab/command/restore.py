@@ -9,13 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 from stable_diffusion_lab.command.complete import Completed, complete
 from stable_diffusion_lab.command.load import load
 from stable_diffusion_lab.command.sheet import sheet
-from stable_diffusion_lab.error import ConfigError, DataError
+from stable_diffusion_lab.error import ConfigError, DataError, listed
 from stable_diffusion_lab.file.atomic import write_atomically
 from stable_diffusion_lab.file.base import Opened, Reader
 from stable_diffusion_lab.file.folder import find
 from stable_diffusion_lab.modality.base import Modality, png
-
-_NAMED = 10  # problems that the last line names
 
 
 class Job(NamedTuple):
@@ -60,10 +58,7 @@ def together(problems: list[DataError], tried: int) -> DataError:
     """One error of what went wrong with some of the files that were tried."""
     if tried == 1:
         return problems[0]
-    rest = len(problems) - _NAMED
-    named = "; ".join(error.args[0] for error in problems[:_NAMED]) + (
-        f"; and {rest} more" if rest > 0 else ""
-    )
+    named = listed([error.args[0] for error in problems])
     return DataError("DATA-FILE", f"{len(problems)} of {tried} files not restored: {named}")
 
 

@@ -7,9 +7,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from stable_diffusion_lab.error import DataError
+from stable_diffusion_lab.error import DataError, listed
 
-NAMED_PROBLEMS = 10
 T = TypeVar("T")
 
 
@@ -37,9 +36,6 @@ def whole(results: Sequence[T | str], tag: str, folder: Path, noun: str) -> list
     """
     problems = [result for result in results if isinstance(result, str)]
     if problems:
-        rest = len(problems) - NAMED_PROBLEMS
-        named = "; ".join(problems[:NAMED_PROBLEMS]) + (f"; and {rest} more" if rest > 0 else "")
         found = f"{len(problems)} of {len(results)} {noun} unreadable"
-        message = f"{folder}: {found}, remove or replace them: {named}"
-        raise DataError(tag, message.replace("\n", " "))
+        raise DataError(tag, f"{folder}: {found}, remove or replace them: {listed(problems)}")
     return [result for result in results if not isinstance(result, str)]

@@ -13,7 +13,7 @@ from stable_diffusion_lab.data.base import Data, Split
 from stable_diffusion_lab.data.folder import divided, tenth, whole
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.folder import find
-from stable_diffusion_lab.file.picture_file import FAULTS, FORMATS, PIXEL_LIMIT, SUFFIXES, reason
+from stable_diffusion_lab.file.picture_file import FAULTS, SUFFIXES, opened, reason
 
 MODES = {1: "L", 3: "RGB"}
 
@@ -74,13 +74,7 @@ def _decode_all(folder: Path, files: list[str], size: int, channels: int) -> tor
 
 def _decode(path: Path, size: int, channels: int) -> np.ndarray:
     """One image as ``[channels, size, size]`` uint8."""
-    if path.stat().st_size == 0:
-        raise ValueError("empty file")
-    with Image.open(path, formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > PIXEL_LIMIT:
-            megapixels = width * height / 1e6
-            raise ValueError(f"{width}x{height} = {megapixels:.0f} Mpx, limit {PIXEL_LIMIT / 1e6:.0f} Mpx")
+    with opened(path) as image:
         image.load()
         upright = _opaque(_eight_bit(ImageOps.exif_transpose(image)))
         fitted = ImageOps.fit(upright.convert(MODES[channels]), (size, size), Image.Resampling.LANCZOS)

@@ -11,9 +11,8 @@ from stable_diffusion_lab.data.folder import divided, tenth
 from stable_diffusion_lab.data.waveform import read_waveforms
 from stable_diffusion_lab.error import ConfigError, DataError
 from stable_diffusion_lab.file.folder import find
+from stable_diffusion_lab.file.sound_file import SUFFIXES
 from stable_diffusion_lab.modality.audio import Audio
-
-SUFFIXES = {".wav", ".flac"}
 
 
 class WaveformFolder(Data):
@@ -53,9 +52,10 @@ class WaveformFolder(Data):
             raise ConfigError("CFG-VALUE", f"data.channels: {channels}; choose from [1, 2]")
         self.modality = Audio(rate)
         folder = Path(path)
-        files = sorted(find(folder, SUFFIXES))
+        endings = sorted({*SUFFIXES.values()})
+        files = sorted(find(folder, endings))
         if not files:
-            raise DataError("DATA-EMPTY", f"{folder}: no recordings; they end in .flac .wav")
+            raise DataError("DATA-EMPTY", f"{folder}: no recordings; they end in {' '.join(endings)}")
         pieces = [_cut(wave, length, pad) for wave in read_waveforms(folder, files, rate, channels)]
         if not any(len(piece) for piece in pieces):
             message = f"{folder}: no recording has {length} samples; lower data.length or say data.pad=true"

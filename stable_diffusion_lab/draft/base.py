@@ -35,7 +35,7 @@ class DraftSpace(ABC):
         ConfigError: if ``stages`` is empty or names something else.
     """
 
-    def __init__(self, stages: Sequence[str]) -> None:
+    def __init__(self, stages: Sequence[str] = ("draft", "refined")) -> None:
         if not stages or not set(stages) <= {"draft", "refined"}:
             raise ConfigError("CFG-VALUE", f"draft.stages: {list(stages)}; choose from [draft, refined]")
         self.stages = tuple(stages)

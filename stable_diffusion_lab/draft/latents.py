@@ -1,7 +1,5 @@
 """Drafts in the refiner's own latent space."""
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Observation
@@ -16,9 +14,6 @@ class Latents(DraftSpace):
     dimensions have to be matched. Comparing drafts costs no pass through the decoder; comparing
     refinements costs one through decoder and encoder, with its gradient.
     """
-
-    def __init__(self, stages: Sequence[str] = ("draft", "refined")) -> None:
-        super().__init__(stages)
 
     def render(
         self,

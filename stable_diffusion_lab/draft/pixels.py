@@ -1,7 +1,5 @@
 """Drafts that are samples already."""
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from stable_diffusion_lab.batch import Observation
@@ -11,9 +9,6 @@ from stable_diffusion_lab.refiner.base import Refiner
 
 class Pixels(DraftSpace):
     """The generator draws the sample itself; the comparison happens among samples."""
-
-    def __init__(self, stages: Sequence[str] = ("draft", "refined")) -> None:
-        super().__init__(stages)
 
     def render(
         self,

@@ -3,6 +3,8 @@
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +80,9 @@ def reason(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
-def _read(path: Path) -> Image.Image:
+@contextmanager
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """A picture of which nothing but the header has been read yet. Raises one of the ``FAULTS``."""
     if path.stat().st_size == 0:
         raise ValueError("empty file")
     with Image.open(path, formats=FORMATS) as image:
@@ -86,6 +90,11 @@ def _read(path: Path) -> Image.Image:
         if width * height > PIXEL_LIMIT:
             megapixels = width * height / 1e6
             raise ValueError(f"{width}x{height} = {megapixels:.0f} Mpx, limit {PIXEL_LIMIT / 1e6:.0f} Mpx")
+        yield image
+
+
+def _read(path: Path) -> Image.Image:
+    with opened(path) as image:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
             raise ValueError("more than one picture in a file; save each by itself")
         _fits(image)
