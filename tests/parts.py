@@ -55,29 +55,9 @@ class LinearRefiner(Refiner):
         return self.decoder(h).view(len(h), *self.shape)
 
 
-class Certain(Posterior):
-    """Has no variance."""
-
-    def sample(self) -> Tensor:
-        return self.mean
-
-
-class CertainRefiner(LinearRefiner):
-    """Is sure of its latents."""
-
-    def encode(self, x: Tensor) -> Posterior:
-        return Certain(*super().encode(x))
-
-
 def pair_in_latents(shape: tuple[int, ...] = IMAGE) -> Pair:
     generator = LinearGenerator(LATENT_DIM, (LATENT_DIM,))
     return Pair(generator, LinearRefiner(shape, LATENT_DIM), Latents())
-
-
-def certain_pair_in_latents(shape: tuple[int, ...] = IMAGE) -> Pair:
-    """Without noise of its own, of which several processes have another share than one."""
-    generator = LinearGenerator(LATENT_DIM, (LATENT_DIM,))
-    return Pair(generator, CertainRefiner(shape, LATENT_DIM), Latents())
 
 
 def pair_in_pixels(shape: tuple[int, ...] = IMAGE) -> Pair:

@@ -111,7 +111,7 @@ def test_bank_follows_the_type_and_the_device_of_the_points() -> None:
 def slope(case: tuple[str, ...], rows: slice) -> Tensor:
     """The generator's gradient in the last of three steps, from some rows of batches of eight."""
     torch.manual_seed(0)
-    pair = parts.certain_pair_in_latents().double()
+    pair = parts.pair_in_latents().double()
     (objective,) = parts.build("objective", case[0], pair, *case[1:]).values()
     objective.double()
     for _ in range(3):

@@ -397,7 +397,8 @@ def test_a_file_that_is_no_state_dict_of_this_network_is_named(
 
 
 def test_identity_compares_where_the_generator_draws() -> None:
-    for model in (parts.certain_pair_in_latents(), parts.pair_in_pixels()):
+    for build in SPACES.values():
+        model = build()
         batch, draft = parts.situation(model)
         found = Identity()(model, batch, draft)
         assert torch.equal(found[0].generated, draft.code)

@@ -30,7 +30,7 @@ NOISELESS = [name for name in parts.objectives() if name not in ("none", *NOISY)
 def slope(name: str, rows: slice) -> Tensor:
     """The gradient for the generator from some rows of a batch of eight."""
     torch.manual_seed(0)
-    pair = parts.certain_pair_in_latents()
+    pair = parts.pair_in_latents()
     (objective,) = parts.build("objective", name, pair).values()
     noise = torch.randn(8, parts.LATENT_DIM)[rows]
     clean = (torch.rand(8, *parts.IMAGE) * 2 - 1)[rows]

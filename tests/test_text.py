@@ -412,6 +412,16 @@ def writing(*more: str) -> Pair:
     return Pair(MLP(3, 8, (16,)), refiner, Latents()).eval()
 
 
+def test_drafts_are_held_against_draws_of_what_the_refiner_infers() -> None:
+    """N(mean, variance) of the posterior: the decoder has learnt to write from these, not from the means."""
+    pair = writing()
+    clean = functional.one_hot(torch.randint(11, (1, 16)), 11).float().expand(4000, -1, -1)
+    mean, log_variance = pair.infer(clean)
+    standard = (pair.embed(clean) - mean) / (0.5 * log_variance).exp()
+    torch.testing.assert_close(standard.mean(dim=0), torch.zeros(16), atol=0.08, rtol=0)
+    torch.testing.assert_close(standard.std(dim=0), torch.ones(16), atol=0.06, rtol=0)
+
+
 def beginning(*numbers: int) -> Observation:
     """The first of 16 tokens are known."""
     known = (torch.arange(16) < len(numbers)).float()[None, :, None]

@@ -10,11 +10,9 @@ from stable_diffusion_lab.refiner.base import Refiner
 class Latents(DraftSpace):
     """The generator draws latents; the refiner's decoder makes them samples.
 
-    The comparison happens in the latent space too, with draws from the posteriors of real data: far fewer
-    dimensions have to be matched. Such draws, the aggregate posterior, are what the decoder learns to make
-    the data of (Dai & Wipf 2019, section 3); their means are less spread out, most of all where latents say
-    little. Comparing drafts costs no pass through the decoder; comparing refinements costs one through
-    decoder and encoder, with its gradient.
+    The comparison happens in the latent space too, with what the refiner infers of real data: far fewer
+    dimensions have to be matched. Comparing drafts costs no pass through the decoder; comparing
+    refinements costs one through decoder and encoder, with its gradient.
     """
 
     def render(
@@ -27,7 +25,7 @@ class Latents(DraftSpace):
         return refiner.decode(code) if noise is None else refiner.draw(code, noise, observed)
 
     def embed(self, clean: Tensor, refiner: Refiner) -> Tensor:
-        return refiner.encode(clean).sample()
+        return refiner.inferred(clean)
 
     def complete(self, code: Tensor, complete: Completion) -> Tensor:
         return code  # what is known of a sample is not known of its latents

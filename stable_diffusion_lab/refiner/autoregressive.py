@@ -98,6 +98,9 @@ class Autoregressive(Reader):
     def decode(self, h: Tensor) -> Tensor:
         return self.write(h, lambda scores, place: scores.softmax(dim=-1))
 
+    def inferred(self, x: Tensor) -> Tensor:
+        return self.encode(x).sample()
+
     def draw(self, h: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
         chance = uniform(noise)[:, : self.length]
 

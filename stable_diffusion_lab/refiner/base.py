@@ -57,6 +57,14 @@ class Refiner(nn.Module, ABC):
         """Refine drafts ``[B, *shape]``: one pass through the posterior mean and the decoder."""
         return self.decode(self.encode(x).mean)
 
+    def inferred(self, x: Tensor) -> Tensor:
+        """Latents ``[B, latent_dim]`` that samples ``[B, *shape]`` stand for where drafts are compared.
+
+        The posterior's mean, where a draft is the mean of p(x | h). A refiner that draws from p(x | h) draws
+        from the posterior too: it is by both together that the data are explained (Dai & Wipf 2019).
+        """
+        return self.encode(x).mean
+
     def draw(self, h: Tensor, noise: Tensor, observed: Observation | None = None) -> Tensor:
         """A draft as it is shown: ``[B, latent_dim]`` to ``[B, *shape]``.
 
