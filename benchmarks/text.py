@@ -116,8 +116,8 @@ def table(rows: Rows) -> str:
     """Markdown; mean and standard deviation over seeds."""
     lines = ["| |" + "|".join(COLUMNS) + "|", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, seeds in rows.items():
-        cells = (spread([row[key] for row in seeds]) if key in seeds[0] else "" for key in COLUMNS)
-        lines.append(f"| {name} |" + "|".join(cells) + "|")
+        found = ([row[key] for row in seeds if key in row] for key in COLUMNS)
+        lines.append(f"| {name} |" + "|".join(spread(values) if values else "" for values in found) + "|")
     return "\n".join(lines) + "\n"
 
 
