@@ -28,11 +28,9 @@ class Coverage(Symptom):
         self.metric = DensityCoverage(k)
 
     def measure(self, findings: Findings) -> float | None:
-        scores = [
-            findings.scores.get(f"{stage}/coverage") for stage in Sample._fields
-        ]  # not of what is damaged
-        if known := [value for value in scores if value is not None]:
-            return max(known)
+        names = {f"{stage}/coverage" for stage in Sample._fields}  # and not of what was damaged
+        if scores := [findings.scores[name] for name in names & findings.scores.keys()]:
+            return max(scores)
         if len(findings.real) < self.metric.least(findings.real.shape[1]):
             return None
         found = [self.metric.compute(findings.real, it)["coverage"] for it in findings.generated.values()]
