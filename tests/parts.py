@@ -9,6 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.draft.latents import Latents
@@ -70,6 +71,16 @@ def situation(pair: Pair, real: int = 9, generated: int = 7, dtype: torch.dtype 
     clean = torch.rand(real, *pair.refiner.shape, dtype=dtype) * 2 - 1
     noise = torch.randn(generated, pair.generator.noise_dim, dtype=dtype)
     return Batch(clean, torch.arange(real) % CLASSES), Draft(noise, pair.generator(noise))
+
+
+class NothingSent(TorchDispatchMode):
+    """Refuses to copy from the CPU to another device, as a step that waits for nothing does not."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            assert found.device == args[0].device
+        return found
 
 
 def members(group: str) -> list[str]:

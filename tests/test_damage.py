@@ -578,3 +578,12 @@ def test_tables_of_jpeg_that_an_evaluation_made_serve_training() -> None:
     x = torch.zeros(1, 3, 16, 16, requires_grad=True)
     JPEG(10, 90).distort(x, torch.Generator()).sum().backward()
     assert x.grad is not None and jpeg.constants.cache_info().misses == 1
+
+
+def test_coding_and_loss_of_colour_send_nothing_to_the_device() -> None:
+    """But for what they keep there, which is made once."""
+    x, table = torch.zeros(2, 3, 16, 16, device="meta"), torch.zeros(2, 8, 8, device="meta")
+    jpeg.constants(x.device)
+    with parts.NothingSent():
+        assert jpeg.coded(x, table).shape == x.shape
+        assert ColourLoss().keep(x).shape == x.shape

@@ -2,13 +2,11 @@
 
 import math
 from contextlib import nullcontext
-from typing import Any
 
 import parts
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from stable_diffusion_lab.batch import Batch, Draft
 from stable_diffusion_lab.model import Pair
@@ -76,16 +74,6 @@ def test_vectors_and_sequences_are_as_good_as_images(case: tuple[str, ...]) -> N
             assert all(term.isfinite() for term in terms.values())
 
 
-class NothingSent(TorchDispatchMode):
-    """Refuses to copy from the CPU to another device, as a step that waits for nothing does not."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten._to_copy.default:
-            assert found.device == args[0].device
-        return found
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_no_objective_waits_for_the_device(case: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors on ``meta`` have no values, so whatever needs one (``item``, ``if``) raises."""
@@ -97,7 +85,7 @@ def test_no_objective_waits_for_the_device(case: tuple[str, ...], monkeypatch: p
         pair.to("meta")
         clean, noise = batch.clean.to("meta"), draft.noise.to("meta")
         objective.to("meta")
-        with NothingSent():
+        with parts.NothingSent():
             terms = objective(pair, Batch(clean, None), Draft(noise, pair.generator(noise)))
         sum(terms.values()).backward()
 
