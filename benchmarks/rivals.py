@@ -153,9 +153,10 @@ class NGrams(Rival):
         return float(-each[:, 1:][inside[:, 1:]].mean())
 
     def follow(self, token: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
-        begun = token[:, None].new_full((len(token), 1), self.vocabulary)
-        before = begun if memory is None else torch.cat([memory, token[:, None]], dim=1)
-        before = before[:, 1 - self.model.order :]
+        if memory is None:  # of the end nothing is known here, but of the token before a text
+            before = self.begun(token[:, None])[:, :1]
+        else:
+            before = torch.cat([memory, token[:, None]], dim=1)[:, 1 - self.model.order :]
         following = torch.arange(self.vocabulary).repeat(len(token))[:, None]
         texts = torch.cat([before.repeat_interleave(self.vocabulary, dim=0), following], dim=1)
         each, _ = self.model.log_prob(texts)
